@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* device/serial/uart.h - 16550A UART over a chr; COM ports and the PCI uart share it */
+#ifndef DEVICE_SERIAL_UART_H
+#define DEVICE_SERIAL_UART_H
+
+#include <pthread.h>
+
+#include "backend/char/chr.h"
+#include "base/types.h"
+#include "bus/irq.h"
+
+struct uart;
+int uart_create(struct uart **out, struct chr *chr, const struct irq *irq, struct log *log) MUST_CHECK;
+void uart_destroy(struct uart *u);
+void uart_reset(struct uart *u);
+u8 uart_read(struct uart *u, unsigned reg);	     /* [vcpu] reg 0..7 */
+void uart_write(struct uart *u, unsigned reg, u8 v); /* [vcpu] */
+
+#endif
