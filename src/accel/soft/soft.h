@@ -176,6 +176,9 @@ struct sc_vcpu {
 
 	/* --- FPU --- */
 	bool fpu_live;		/* guest registers are in the host's */
+	u32 fpu_mask;		/* XSAVE components kept: host XCR0 & 7; 0 until first asked (fpu/) */
+	u32 mxcsr_mask;		/* writable MXCSR bits of the host, with fpu_mask */
+	struct sc_native *native; /* executable snippets, interp/native.c's own */
 	ALIGNED(64) u8 xsave[1024]; /* XSAVE standard format, x87 + SSE + AVX; valid while !fpu_live */
 
 	/* --- the rest --- */
