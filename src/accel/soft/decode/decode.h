@@ -177,7 +177,7 @@ struct sc_op {
 #define SC_I_HAS_66 BIT(5)  /* operand-size prefix among the bytes */
 #define SC_I_HAS_67 BIT(6)  /* address-size prefix */
 #define SC_I_REX BIT(7)
-#define SC_I_PRIV BIT(8)    /* #GP(0) unless CPL is 0 */
+#define SC_I_COND_FLAGS BIT(8) /* fl_written may stay as they are (count 0) */
 #define SC_I_BRANCH BIT(9)  /* may set rip to something else than the next instruction */
 #define SC_I_MEM_HIDDEN BIT(10) /* base... describe a hidden operand (stack, string, maskmov) */
 #define SC_I_SEG BIT(11)    /* a segment prefix is in effect */
