@@ -37,9 +37,13 @@ struct apics_config {
 	bool x2apic_start; /* -x: begin in x2APIC mode */
 };
 
+/* The timer counts this before its divider; a CPUID that names a frequency says the same */
+#define APICS_TIMER_HZ 1000000000ull
+
 int apics_create(struct apics **out, const struct apics_config *cfg, struct hk_err *err) MUST_CHECK;
 void apics_destroy(struct apics *a);
 void apics_stop(struct apics *a);	       /* [setup] timers are quiet after it */
+void apics_start(struct apics *a);	       /* [setup] they run again; created running */
 void apics_reset(struct apics *a);	       /* [parked] power-on */
 void apics_cpu_init(struct apics *a, unsigned cpu); /* [vcpu] INIT: all but the APIC id and base */
 /* [vcpu] xAPIC page; @off 0..0xfff */
