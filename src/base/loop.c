@@ -26,7 +26,8 @@
  * A loop runs one callback at a time. `running` names the timer or watch whose
  * callback that is. timer_cancel_sync() and watch_del() first take their object
  * out of the heap or table and then wait until `running` is another one. On the
- * loop itself they do not wait: the callback that is running is the caller.
+ * loop itself they do not wait: the callback that is running is the caller. A
+ * timer that somebody waits for so cannot arm itself again from its callback.
  * After the callback returned the loop does not touch the object again, so a
  * callback may free the struct it belongs to.
  *
@@ -62,6 +63,8 @@ struct loop {
 	u32 generation;
 	struct call *calls, **calls_end;
 	void *running;	  /* struct timer or struct watch */
+	u64 run;	  /* number of the callback that runs or ran last */
+	bool no_rearm;	  /* somebody waits for `running`, a timer, to end for good */
 	u64 asleep_until; /* deadline the loop sleeps for; 0 = awake */
 	bool started, stop;
 	/* --- */
@@ -149,6 +152,10 @@ void timer_arm(struct timer *t, u64 deadline_ns)
 	bool earlier;
 
 	pthread_mutex_lock(&l->lock);
+	if (l->running == t && l->no_rearm && loop_is_current(l)) {
+		pthread_mutex_unlock(&l->lock);
+		return;
+	}
 	disarm_locked(l, t);
 	t->deadline_ns = deadline_ns;
 	if (l->heap_len < LOOP_MAX_TIMERS)
@@ -175,26 +182,34 @@ void timer_cancel(struct timer *t)
 void timer_cancel_sync(struct timer *t)
 {
 	struct loop *l = t->loop;
+	u64 run;
 
 	if (!l)
 		return;
 	pthread_mutex_lock(&l->lock);
 	disarm_locked(l, t);
-	while (l->running == t && !loop_is_current(l)) {
+	run = l->run;
+	while (l->running == t && l->run == run && !loop_is_current(l)) {
+		/* A periodic timer arms itself again in its callback; it would be running
+		 * the next time before we are awake */
+		l->no_rearm = true;
 		pthread_cond_wait(&l->idle, &l->lock);
-		disarm_locked(l, t); /* the callback may have armed it again */
 	}
 	pthread_mutex_unlock(&l->lock);
 }
 
-/* Returns with the lock held, as it was called */
-static void run_locked(struct loop *l, void *object, void (*fn)(void *), void *arg)
+static void run_begin_locked(struct loop *l, void *object)
 {
 	l->running = object;
+	l->run++;
 	pthread_mutex_unlock(&l->lock);
-	fn(arg);
+}
+
+static void run_end_locked(struct loop *l)
+{
 	pthread_mutex_lock(&l->lock);
 	l->running = NULL;
+	l->no_rearm = false;
 	pthread_cond_broadcast(&l->idle);
 }
 
@@ -207,9 +222,15 @@ static int run_timers_locked(struct loop *l)
 
 	while (left-- && l->heap_len && l->heap[1]->deadline_ns <= now && !l->stop) {
 		struct timer *t = l->heap[1];
+		void (*fn)(void *);
+		void *arg;
 
 		disarm_locked(l, t);
-		run_locked(l, t, t->fn, t->arg);
+		fn = t->fn;
+		arg = t->arg;
+		run_begin_locked(l, t);
+		fn(arg);
+		run_end_locked(l);
 		n++;
 	}
 	return n;
@@ -288,6 +309,7 @@ void watch_set(struct watch *w, u32 events)
 void watch_del(struct watch *w)
 {
 	struct loop *l = w->loop;
+	u64 run;
 
 	if (!l)
 		return;
@@ -296,7 +318,8 @@ void watch_del(struct watch *w)
 		l->watch[w->fd] = NULL;
 		epoll_ctl(l->epfd, EPOLL_CTL_DEL, w->fd, NULL);
 	}
-	while (l->running == w && !loop_is_current(l))
+	run = l->run;
+	while (l->running == w && l->run == run && !loop_is_current(l))
 		pthread_cond_wait(&l->idle, &l->lock);
 	pthread_mutex_unlock(&l->lock);
 }
@@ -318,12 +341,9 @@ static int run_watch_locked(struct loop *l, const struct epoll_event *ev)
 		return 0;
 	fn = w->fn;
 	arg = w->arg;
-	l->running = w;
-	pthread_mutex_unlock(&l->lock);
+	run_begin_locked(l, w);
 	fn(arg, events);
-	pthread_mutex_lock(&l->lock);
-	l->running = NULL;
-	pthread_cond_broadcast(&l->idle);
+	run_end_locked(l);
 	return 1;
 }
 
@@ -386,9 +406,15 @@ static int run_calls_locked(struct loop *l)
 	l->calls_end = &l->calls;
 	while ((c = next)) {
 		bool *done = c->done;
+		void (*fn)(void *);
+		void *arg;
 
 		next = c->next;
-		run_locked(l, c, c->fn, c->arg);
+		fn = c->fn;
+		arg = c->arg;
+		run_begin_locked(l, c);
+		fn(arg);
+		run_end_locked(l);
 		if (done) {
 			*done = true; /* c is gone as soon as we unlock */
 			pthread_cond_broadcast(&l->idle);
