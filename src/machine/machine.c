@@ -207,7 +207,7 @@ int machine_add_device(struct machine *m, unsigned bus, unsigned slot, unsigned 
 		return rc;
 	if (!strcmp(name, "lpc")) {
 		/* Two would claim the same ports and the one PIRQ router */
-		if (m->has_lpc)
+		if (m->lpc)
 			return err_set(err, -EBUSY, "pci slot %u:%u: there is an lpc already", slot,
 				       func);
 		if (bus)
@@ -227,7 +227,8 @@ int machine_add_device(struct machine *m, unsigned bus, unsigned slot, unsigned 
 	s->cls = cls;
 	s->next = *at;
 	*at = s;
-	m->has_lpc |= !strcmp(name, "lpc");
+	if (!strcmp(name, "lpc"))
+		m->lpc = s;
 	return 0;
 }
 
@@ -246,25 +247,25 @@ int machine_set_serial(struct machine *m, unsigned port, const struct hk_serial_
 		if (rc)
 			return err_wrap(err, rc, "COM%u", port);
 	}
-	chr_close(m->com[port - 1].chr);
-	m->com[port - 1].chr = chr;
+	chr_close(m->com[port - 1]);
+	m->com[port - 1] = chr;
 	return 0;
 }
 
 const char *machine_serial_pty(const struct machine *m, unsigned port)
 {
-	if (port < 1 || port > MACHINE_NUM_COMS || !m->com[port - 1].chr)
+	if (port < 1 || port > MACHINE_NUM_COMS || !m->com[port - 1])
 		return NULL;
-	return chr_pty_name(m->com[port - 1].chr);
+	return chr_pty_name(m->com[port - 1]);
 }
 
 int machine_serial_input(struct machine *m, unsigned port, const u8 *bytes, size_t n)
 {
 	if (port < 1 || port > MACHINE_NUM_COMS)
 		return -EINVAL;
-	if (atomic_load(&m->phase) != MACHINE_STARTED || !m->com[port - 1].uart)
+	if (atomic_load(&m->phase) != MACHINE_STARTED || !m->com[port - 1])
 		return -ENODEV;
-	return (int)chr_feed(m->com[port - 1].chr, bytes, MIN(n, (size_t)INT32_MAX));
+	return (int)chr_feed(m->com[port - 1], bytes, MIN(n, (size_t)INT32_MAX));
 }
 
 int machine_boot_linux(struct machine *m, const char *kernel, const char *initrd,
@@ -355,7 +356,7 @@ static int start_locked(struct machine *m, struct hk_err *err)
 
 int machine_start(struct machine *m, struct hk_err *err)
 {
-	struct hk_err own;
+	struct hk_err own = { "" };
 	int rc;
 
 	if (!err)

@@ -21,8 +21,8 @@
 #include "bus/bus.h"
 #include "device/chipset/chipset.h"
 #include "device/dev.h"
+#include "device/pci/lpc.h"
 #include "device/pci/pci.h"
-#include "device/serial/uart.h"
 #include "machine/machine.h"
 #include "mem/mem.h"
 
@@ -135,12 +135,6 @@ struct slot {
 	struct dev *dev;
 };
 
-struct com {
-	struct chr *chr;
-	struct uart *uart;
-	struct region region;
-};
-
 enum machine_phase { MACHINE_SETUP, MACHINE_STARTED, MACHINE_FAILED };
 
 struct machine {
@@ -171,8 +165,8 @@ struct machine {
 	unsigned num_board;
 	struct dev *ioapic, *pic, *power; /* in board[]; NULL when the accelerator's */
 	struct slot *slots;
-	struct com com[MACHINE_NUM_COMS];
-	bool has_lpc;
+	struct chr *com[MACHINE_NUM_COMS]; /* NULL: not connected */
+	struct slot *lpc;
 	struct boot_source *boot;
 
 	struct vcpu vcpu[MACHINE_MAX_CPUS];

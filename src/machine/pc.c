@@ -338,63 +338,14 @@ static int create_slots(struct machine *m, struct hk_err *err)
 		s->dev->pci_slot = s->slot;
 		s->dev->pci_func = s->func;
 		rc = s->cls->init ? s->cls->init(s->dev, s->opts, err) : 0;
+		/* COM ports are on the bridge; connected or not, both exist there */
+		for (unsigned i = 0; !rc && s == m->lpc && i < MACHINE_NUM_COMS; i++)
+			lpc_set_chr(s->dev, i + 1, m->com[i]);
 		if (!rc && s->cls->plug)
 			rc = s->cls->plug(s->dev, err);
 		if (rc)
 			return err_wrap(err, rc, "pci slot %u:%u: %s", s->slot, s->func,
 					s->cls->name);
-	}
-	return 0;
-}
-
-/* ------------------------------------------------------------- COM ports */
-
-static u64 com_read(void *opaque, u64 off, unsigned size)
-{
-	struct com *c = opaque;
-
-	return uart_read(c->uart, (unsigned)off);
-}
-
-static void com_write(void *opaque, u64 off, u64 val, unsigned size)
-{
-	struct com *c = opaque;
-
-	uart_write(c->uart, (unsigned)off, (u8)val);
-}
-
-static const struct region_ops com_ops = { com_read, com_write, 1, 1, true };
-
-/* With an LPC bridge both ports exist, connected or not (hyperkit-facts 1.3) */
-static int create_coms(struct machine *m, struct hk_err *err)
-{
-	static const struct { const char *name; u16 port; u8 irq; } where[MACHINE_NUM_COMS] = {
-		{ "com1", 0x3F8, 4 },
-		{ "com2", 0x2F8, 3 },
-	};
-
-	for (unsigned i = 0; i < MACHINE_NUM_COMS; i++) {
-		struct com *c = &m->com[i];
-		int rc = 0;
-
-		if (!c->chr)
-			rc = chr_open(&c->chr, NULL, m->loop, &m->log, err);
-		if (rc)
-			return err_wrap(err, rc, "%s", where[i].name);
-		rc = uart_create(&c->uart, c->chr, &m->env.isa_irq[where[i].irq], &m->log);
-		if (rc)
-			return err_set(err, rc, "%s: %s", where[i].name, strerror(-rc));
-		c->region = (struct region){
-			.name = where[i].name,
-			.size = 8,
-			.ops = &com_ops,
-			.opaque = c,
-		};
-		rc = bus_map(&m->pio_bus, &c->region, where[i].port, err);
-		if (rc) {
-			c->region.ops = NULL;
-			return err_wrap(err, rc, "%s", where[i].name);
-		}
 	}
 	return 0;
 }
@@ -423,8 +374,6 @@ int pc_plug(struct machine *m, struct hk_err *err)
 		return rc;
 	m->env.pci = m->pci;
 	rc = create_slots(m, err);
-	if (!rc && m->has_lpc)
-		rc = create_coms(m, err);
 	if (!rc)
 		pci_route_intx(m->pci);
 	return rc;
@@ -457,7 +406,7 @@ static void describe_pci(struct machine *m, struct boot_pci *out)
 	for (const struct slot *s = m->slots; s; s = s->next)
 		out->bus_used_beyond_0 |= s->bus != 0;
 	out->hpet = true;
-	out->com1 = out->com2 = m->has_lpc;
+	out->com1 = out->com2 = m->lpc != NULL;
 }
 
 int pc_firmware(struct machine *m, struct x86_state *bsp, struct hk_err *err)
@@ -514,21 +463,12 @@ int pc_start(struct machine *m, struct hk_err *err)
 		rc = dev_start(m->board[i], err);
 	for (struct slot *s = m->slots; s && !rc; s = s->next)
 		rc = dev_start(s->dev, err);
-	for (unsigned i = 0; i < MACHINE_NUM_COMS && !rc; i++) {
-		if (m->com[i].uart)
-			rc = chr_start(m->com[i].chr);
-		if (rc)
-			err_set(err, rc, "COM%u cannot start: %s", i + 1, strerror(-rc));
-	}
 	return rc;
 }
 
 void pc_stop(struct machine *m)
 {
 	halt_watch_stop(m);
-	for (unsigned i = 0; i < MACHINE_NUM_COMS; i++)
-		if (m->com[i].uart)
-			chr_stop(m->com[i].chr);
 	for (struct slot *s = m->slots; s; s = s->next)
 		dev_stop(s->dev);
 	for (unsigned i = m->num_board; i-- > 0;)
@@ -541,19 +481,13 @@ void pc_stop(struct machine *m)
 
 void pc_unplug(struct machine *m)
 {
-	for (unsigned i = 0; i < MACHINE_NUM_COMS; i++) {
-		struct com *c = &m->com[i];
-
-		if (c->region.ops)
-			bus_unmap(&m->pio_bus, &c->region);
-		if (c->uart)
-			uart_destroy(c->uart);
-		chr_close(c->chr);
-		*c = (struct com){ 0 };
-	}
 	for (struct slot *s = m->slots; s; s = s->next) {
 		dev_free(s->dev);
 		s->dev = NULL;
+	}
+	for (unsigned i = 0; i < MACHINE_NUM_COMS; i++) {
+		chr_close(m->com[i]);
+		m->com[i] = NULL;
 	}
 	if (m->pci)
 		pci_bus_destroy(m->pci);

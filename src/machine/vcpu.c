@@ -6,12 +6,12 @@
  * says so first (->sleeping) and looks for work after. Both orders are
  * sequentially consistent, so at least one of the two sees the other. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/thread.h"
 #include "machine/machine_int.h"
 
 void vcpu_wake(struct vcpu *v)
@@ -90,19 +90,6 @@ static void sleep_halted(struct vcpu *v, bool irqs_off)
 	atomic_store(&v->halted_off, false);
 }
 
-/* Faults of our own code stay deliverable (the software CPU lives on them); everything
- * else is for the embedder's threads. An accelerator unblocks what it kicks with. */
-static void block_signals(void)
-{
-	static const int keep[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT };
-	sigset_t set;
-
-	sigfillset(&set);
-	for (unsigned i = 0; i < ARRAY_LEN(keep); i++)
-		sigdelset(&set, keep[i]);
-	pthread_sigmask(SIG_SETMASK, &set, NULL);
-}
-
 static void run_once(struct vcpu *v)
 {
 	struct machine *m = v->m;
@@ -152,12 +139,7 @@ static void *vcpu_main(void *arg)
 {
 	struct vcpu *v = arg;
 	struct machine *m = v->m;
-	char name[16];
 	bool last;
-
-	block_signals();
-	snprintf(name, sizeof(name), "vcpu:%u", v->cpu);
-	pthread_setname_np(pthread_self(), name);
 
 	for (;;) {
 		if (atomic_load(&m->attention) && !park_here(v))
@@ -223,8 +205,10 @@ int vcpus_start(struct machine *m, struct hk_err *err)
 	m->alive = m->num_vcpus; /* before the first thread counts itself */
 	for (i = 0; i < m->num_vcpus && !rc; i++) {
 		struct vcpu *v = &m->vcpu[i];
+		char name[16];
 
-		rc = pthread_create(&v->thread, NULL, vcpu_main, v);
+		snprintf(name, sizeof(name), "vcpu:%u", i);
+		rc = thread_create(&v->thread, name, vcpu_main, v, err);
 		if (rc)
 			break;
 		v->has_thread = true;
@@ -234,16 +218,16 @@ int vcpus_start(struct machine *m, struct hk_err *err)
 	pthread_mutex_lock(&m->park_lock);
 	m->alive -= m->num_vcpus - i;
 	pthread_mutex_unlock(&m->park_lock);
-	machine_request_exit(m, HK_EXIT_ERROR, 0, "no thread for vcpu %u: %s", i, strerror(rc));
+	machine_request_exit(m, HK_EXIT_ERROR, 0, "no thread for vcpu %u: %s", i, strerror(-rc));
 	vcpus_join(m);
-	return err_set(err, -rc, "no thread for vcpu %u: %s", i, strerror(rc));
+	return rc;
 }
 
 void vcpus_join(struct machine *m)
 {
 	for (unsigned i = 0; i < m->num_vcpus; i++) {
 		if (m->vcpu[i].has_thread)
-			pthread_join(m->vcpu[i].thread, NULL);
+			thread_join(m->vcpu[i].thread);
 		m->vcpu[i].has_thread = false;
 	}
 }
