@@ -22,6 +22,10 @@ struct chr_peer {
 /* [setup] @cfg as the public header describes; NULL = nothing connected */
 int chr_open(struct chr **out, const struct hk_serial_config *cfg, struct loop *loop,
 	     struct log *log, struct hk_err *err) MUST_CHECK;
+/* [setup] The same from HyperKit's words: "stdio", "null", "autopty[=FILE]", "log=FILE", "asl",
+ * a terminal's path, separated by commas; NULL or "" = nothing connected */
+int chr_open_opts(struct chr **out, const char *opts, struct loop *loop, struct log *log,
+		  struct hk_err *err) MUST_CHECK;
 void chr_close(struct chr *c);				  /* [setup] NULL ok */
 void chr_attach(struct chr *c, const struct chr_peer *p); /* [setup] */
 int chr_start(struct chr *c);				  /* [setup] begin to read */

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* device/registry.c - Which devices -s can name
+ *
+ * A visible table instead of constructors or linker sets, which vanish from static
+ * libraries. A new device is one extern and one row. */
+#include "device/dev.h"
+
+extern const struct dev_class hostbridge_class;
+extern const struct dev_class amd_hostbridge_class;
+extern const struct dev_class lpc_class;
+extern const struct dev_class pci_uart_class;
+extern const struct dev_class dummy_class;
+
+const struct dev_class *const dev_registry[] = {
+	&hostbridge_class, &amd_hostbridge_class, &lpc_class, &pci_uart_class, &dummy_class, NULL,
+};
+
+const char *const dev_planned[] = {
+	"ahci-hd",	 "ahci-cd",   "virtio-blk",  "virtio-net", "virtio-tap",
+	"virtio-vpnkit", "virtio-9p", "virtio-sock", "virtio-rnd", NULL,
+};
