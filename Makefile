@@ -63,11 +63,14 @@ all: $(B)/hyperkit $(B)/libhyperkit.a $(B)/libhyperkit.so $(B)/hyperkit.pc ## bu
 # neither them nor libc (accel/soft/soft.h says which files and why). ThreadSanitizer's
 # runtime uses vector registers, so it stays out of them.
 -include src/accel/soft/rules.mk
+# Compilers emit calls of these four on their own; libc's use vector registers
+NOFPU_SYMS := $(foreach f,memcpy memset memmove memcmp,--redefine-sym $(f)=sc_$(f))
 
 $(B)/obj/%.o: %.c | deps-checked
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_BASE) $(CFLAGS) $(if $(NOFPU_$<),$(NOFPU_CFLAGS),$(SAN)) -MMD -MP -c -o $@ $<
+	$(if $(NOFPU_$<),$(Q)objcopy $(NOFPU_SYMS) $@)
 
 $(B)/obj/%.o: %.S | deps-checked
 	$(call say,AS,$<)
