@@ -7,7 +7,8 @@
 
 void sc_if_changed(struct sc_vcpu *v)
 {
-	sc_attention(v, SC_ATTN_INTR);
+	if (v->intr_wait)
+		sc_attention(v, SC_ATTN_INTR);
 }
 
 u64 flags_mask(const struct sc_vcpu *v, unsigned opsize)
