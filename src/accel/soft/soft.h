@@ -84,7 +84,9 @@ struct sc_vm {
 	pthread_mutex_t bus_lock;	/* split and uncached locked accesses */
 	u64 tsc_hz;
 	_Atomic u64 tsc_offset;		/* guest TSC = host TSC + offset */
-	/* kvm-clock wall clock page version etc. live in sys/pvclock.c */
+	/* kvm-clock: one pair of readings that every vCPU's page is made of (sys/pvclock.c) */
+	_Atomic u32 pvclock_state;
+	u64 pvclock_tsc, pvclock_ns;
 };
 
 /* ------------------------------------------------------------------ vCPU */
@@ -102,6 +104,9 @@ struct sc_vm {
 /* Bits of v->requests (atomic, set by others, served at a block boundary) */
 #define SC_REQ_FLUSH_TLB BIT(0)
 #define SC_REQ_SYNC BIT(1)	 /* only prove that you passed a block boundary */
+#define SC_REQ_DROP_WRITES BIT(2) /* v->drop_page got code: no direct stores to it (~0: to any) */
+#define SC_REQ_FLUSH_IBTC BIT(3) /* translations went away */
+#define SC_REQ_FLUSH_CODE BIT(4) /* all translations go: leave the running block too */
 
 /* Mode bits that a translation depends on; part of its key */
 #define SC_MODE_USER BIT(0)   /* CPL 3 */
@@ -154,10 +159,13 @@ struct sc_vcpu {
 		u64 spec_ctrl, debugctl, syscfg, hwcr;
 	} msr;
 	bool halted;		/* HLT executed, nothing woke it yet */
+	_Atomic bool pv_unhalt;	/* (a) KVM_HC_KICK_CPU: ends this or the next HLT whatever IF is */
 	bool wait_sipi;		/* INIT state of an AP */
 	bool shutdown;		/* triple fault */
 	u8 int_shadow;		/* 1: STI, 2: MOV SS; cleared by the dispatch loop after the next instruction */
 	bool nmi_blocked;
+	bool intr_wait;		/* an interrupt waits for RFLAGS.IF: sc_if_changed() asks again */
+	bool nmi_wait;		/* an NMI waits for IRET */
 	bool rf_next;		/* string instruction was cut: RFLAGS.RF in the frame if it faults or is interrupted */
 	_Atomic u8 sipi_vector;
 
@@ -169,10 +177,21 @@ struct sc_vcpu {
 	/* --- memory --- */
 	struct sc_tlbe tlb[SC_NUM_TLBS][SC_TLB_ENTRIES] ALIGNED(64);
 	struct sc_ibtc ibtc[SC_NUM_TLBS][SC_IBTC_ENTRIES] ALIGNED(64);
+	u32 ibtc_mode[SC_NUM_TLBS]; /* mode of the blocks in it */
 	gpa_t store_gpa;	/* (v) sc_rw_ptr: page holds code, sc_store_done must look; else ~0 */
 	unsigned store_len;
 	bool code_written;	/* (v) a store dropped translations: leave the running block */
 	u64 maxphyaddr_rsvd;	/* PTE bits that must be zero */
+	u16 local[64];		/* kernel-table entries that are not global: MOV CR3 clears just these */
+	unsigned local_count;	/* above 64: too many, clear the table */
+	bool ibtc_local;	/* the kernel's branch cache holds code of a non-global page */
+	u64 large_2m[16], large_1g[16]; /* hashed: regions of which pieces of a large page were entered */
+	struct sc_fetch_entry {	/* virtual to physical page, for finding translations */
+		u64 key;	/* virtual page | 1 | user << 1; 0 = empty */
+		gpa_t page;
+		bool global;
+	} fetch[256];
+	gpa_t drop_page;	/* SC_REQ_DROP_WRITES: which page */
 
 	/* --- FPU --- */
 	bool fpu_live;		/* guest registers are in the host's */
@@ -198,6 +217,7 @@ struct sc_vcpu {
 	u64 bp[4];		/* gdb breakpoints */
 	unsigned num_bp;
 	bool debug_step, debug_hit;
+	bool debug_resume;	/* stopped at a breakpoint: step over it first */
 };
 
 /* ------------------------------------------------------- small tools */
@@ -279,6 +299,15 @@ void sc_wrmsr(struct sc_vcpu *v, u32 index, u64 val);
 void sc_xsetbv(struct sc_vcpu *v, u32 index, u64 val);
 void sc_cpuid(struct sc_vcpu *v); /* reads EAX, ECX; writes the four */
 u64 sc_rdtsc(struct sc_vcpu *v);
+/* [setup] v->cpuid was filled: what follows from it (maxphyaddr_rsvd) */
+void sc_cpuid_changed(struct sc_vcpu *v);
+/* [any] What the guest may be told, from the host's CPUID filtered; rows written, <= @max */
+unsigned sc_cpuid_model(struct cpuid_entry *table, unsigned max, u64 tsc_hz);
+u64 sc_host_tsc_hz(void); /* [any] measured at most once a process */
+/* [vcpu, parked] Write the vCPU's kvm-clock page anew (after state_set, clock changes) */
+void sc_pvclock_refresh(struct sc_vcpu *v);
+/* [parked] accel_host.clock_ns or the TSC was set: take a new pair; then refresh each vCPU */
+void sc_pvclock_rebase(struct sc_vm *vm);
 void sc_hypercall(struct sc_vcpu *v); /* VMCALL, VMMCALL under the KVM signature */
 /* RFLAGS by POPF with @opsize, by CPL and IOPL rules; sets int_shadow never */
 void sc_popf(struct sc_vcpu *v, u64 val, unsigned opsize);

@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* accel/soft/cache/cache.c - Code memory, block lookup, chaining, flush
+ *
+ * cache.h says how stale translations go away; stores are noticed in smc.c.
+ * Lookups take no lock: blocks are never changed after they were published and
+ * their memory is reused only when every vCPU is out of translated code. */
+#include <errno.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "accel/soft/cache/cache.h"
+#include "accel/soft/mmu/mmu.h"
+
+#define CODE_BYTES (128u << 20)
+#define META_BYTES (192ull << 20)
+#define MAX_BLOCKS (1u << 20)
+/* Room that one block may need at most; a flush comes before the memory is full */
+#define CODE_RESERVE (64u << 10)
+
+static void *map_lazily(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int sc_cache_create(struct sc_cache **out, struct sc_vm *vm)
+{
+	struct sc_cache *c = map_lazily(sizeof(*c));
+	int fd, rc = -ENOMEM;
+
+	if (!c)
+		return -ENOMEM;
+	pthread_mutex_init(&c->lock, NULL);
+	c->vm = vm;
+	c->size = CODE_BYTES;
+	c->meta_size = META_BYTES;
+	c->max_sorted = MAX_BLOCKS;
+	c->meta = map_lazily(META_BYTES);
+	c->sorted = map_lazily(MAX_BLOCKS * sizeof(*c->sorted));
+	fd = memfd_create("hyperkit-code", MFD_CLOEXEC);
+	if (fd >= 0 && !ftruncate(fd, CODE_BYTES)) {
+		c->rw = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+		c->rx = mmap(NULL, CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
+		if (c->rw == MAP_FAILED)
+			c->rw = NULL;
+		if (c->rx == MAP_FAILED) {
+			c->rx = NULL;
+			rc = -EPERM; /* the host forbids executable mappings of a memfd */
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+	if (!c->rw || !c->rx || !c->meta || !c->sorted) {
+		sc_cache_destroy(c);
+		return rc;
+	}
+	*out = c;
+	return 0;
+}
+
+void sc_cache_destroy(struct sc_cache *c)
+{
+	unsigned i;
+
+	if (!c)
+		return;
+	for (i = 0; i < c->vm->num_ram; i++)
+		cache_ram_unmap(c, &c->vm->ram[i]);
+	if (c->rw)
+		munmap(c->rw, CODE_BYTES);
+	if (c->rx)
+		munmap(c->rx, CODE_BYTES);
+	if (c->meta)
+		munmap(c->meta, META_BYTES);
+	if (c->sorted)
+		munmap(c->sorted, MAX_BLOCKS * sizeof(*c->sorted));
+	pthread_mutex_destroy(&c->lock);
+	munmap(c, sizeof(*c));
+}
+
+int cache_ram_map(struct sc_cache *c, const struct accel_ram *r)
+{
+	u64 pages = r->len >> PAGE_SHIFT;
+
+	c->pages[r->id] = map_lazily(pages * sizeof(struct sc_page));
+	if (!c->pages[r->id])
+		return -ENOMEM;
+	if (r->flags & ACCEL_RAM_LOG) {
+		c->dirty[r->id] = map_lazily((pages + 63) / 64 * 8);
+		if (!c->dirty[r->id]) {
+			cache_ram_unmap(c, r);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+void cache_ram_unmap(struct sc_cache *c, const struct accel_ram *r)
+{
+	u64 pages = r->len >> PAGE_SHIFT;
+
+	if (c->pages[r->id])
+		munmap(c->pages[r->id], pages * sizeof(struct sc_page));
+	if (c->dirty[r->id])
+		munmap(c->dirty[r->id], (pages + 63) / 64 * 8);
+	c->pages[r->id] = NULL;
+	c->dirty[r->id] = NULL;
+}
+
+struct sc_page *cache_page(struct sc_vm *vm, gpa_t gpa)
+{
+	const struct accel_ram *r = sc_ram_find(vm, gpa);
+
+	return r ? &vm->cache->pages[r->id][(gpa - r->gpa) >> PAGE_SHIFT] : NULL;
+}
+
+void cache_mark_dirty(struct sc_vm *vm, const struct accel_ram *r, gpa_t gpa, u64 len)
+{
+	u64 *map = vm->cache->dirty[r->id];
+	u64 p;
+
+	if (!map || !len)
+		return;
+	for (p = (gpa - r->gpa) >> PAGE_SHIFT; p <= (gpa - r->gpa + len - 1) >> PAGE_SHIFT; p++)
+		__atomic_fetch_or(&map[p / 64], BIT64(p % 64), __ATOMIC_SEQ_CST);
+}
+
+/* ----------------------------------------------------- guest context */
+
+void cache_serve(struct sc_vcpu *v)
+{
+	u32 req;
+
+	while ((req = atomic_load(&v->requests))) {
+		if (req & SC_REQ_FLUSH_TLB)
+			mmu_flush_all(v);
+		if (req & SC_REQ_DROP_WRITES) {
+			gpa_t page = __atomic_load_n(&v->drop_page, __ATOMIC_SEQ_CST);
+
+			if (page == ~0ull)
+				mmu_drop_all_writes(v);
+			else
+				mmu_drop_writes(v, page);
+		}
+		if (req & (SC_REQ_FLUSH_IBTC | SC_REQ_FLUSH_CODE)) {
+			mmu_ibtc_flush(v, SC_TLB_KERNEL);
+			mmu_ibtc_flush(v, SC_TLB_USER);
+		}
+		/* What we were running may be gone: do not go back into it */
+		if (req & SC_REQ_FLUSH_CODE)
+			v->code_written = true;
+		atomic_fetch_and(&v->requests, ~req);
+	}
+	atomic_fetch_and(&v->attention, ~SC_ATTN_REQUEST);
+	/* A request that came in between has set both again, or shows here */
+	if (atomic_load(&v->requests))
+		sc_attention(v, SC_ATTN_REQUEST);
+}
+
+void cache_guest_enter(struct sc_vcpu *v)
+{
+	atomic_store(&v->in_guest, 1);
+	if (unlikely(atomic_load(&v->requests)))
+		cache_serve(v);
+}
+
+void cache_guest_leave(struct sc_vcpu *v)
+{
+	atomic_store(&v->in_guest, 0);
+}
+
+void cache_lock(struct sc_vcpu *v)
+{
+	struct sc_cache *c = v->vm->cache;
+
+	if (!pthread_mutex_trylock(&c->lock))
+		return;
+	cache_guest_leave(v);
+	pthread_mutex_lock(&c->lock);
+	cache_guest_enter(v);
+}
+
+void cache_unlock(struct sc_vcpu *v)
+{
+	pthread_mutex_unlock(&v->vm->cache->lock);
+}
+
+/* Ask every other vCPU for @req and wait until each has served it or is out of guest
+ * context, where it will before it enters. Under cache->lock. */
+static void handshake_locked(struct sc_vcpu *v, u32 req)
+{
+	struct sc_vm *vm = v->vm;
+	unsigned i, spins;
+
+	for (i = 0; i < vm->num_cpus; i++) {
+		struct sc_vcpu *w = atomic_load(&vm->cpu[i]);
+
+		if (!w || w == v)
+			continue;
+		atomic_fetch_or(&w->requests, req);
+		sc_attention(w, SC_ATTN_REQUEST);
+	}
+	for (i = 0; i < vm->num_cpus; i++) {
+		struct sc_vcpu *w = atomic_load(&vm->cpu[i]);
+
+		if (!w || w == v)
+			continue;
+		for (spins = 0; atomic_load(&w->in_guest) && (atomic_load(&w->requests) & req); spins++) {
+			__builtin_ia32_pause();
+			if (spins > 2000)
+				sched_yield();
+		}
+	}
+}
+
+void cache_track_locked(struct sc_vcpu *v, gpa_t page)
+{
+	struct sc_page *p = cache_page(v->vm, page);
+	struct sc_vm *vm = v->vm;
+	unsigned i;
+
+	if (!p || atomic_load(&p->tracked))
+		return;
+	atomic_store(&p->tracked, 1);
+	mmu_drop_writes(v, page & PAGE_MASK);
+	/* One page fits into a request; while an earlier one is not served yet: all pages */
+	for (i = 0; i < vm->num_cpus; i++) {
+		struct sc_vcpu *w = atomic_load(&vm->cpu[i]);
+
+		if (w && w != v)
+			__atomic_store_n(&w->drop_page,
+					 atomic_load(&w->requests) & SC_REQ_DROP_WRITES
+						 ? ~0ull : page & PAGE_MASK,
+					 __ATOMIC_SEQ_CST);
+	}
+	if (vm->num_cpus > 1)
+		handshake_locked(v, SC_REQ_DROP_WRITES);
+}
+
+/* ------------------------------------------------------------ blocks */
+
+static unsigned hash_of(gpa_t gpa, u32 mode)
+{
+	u64 h = (gpa ^ (u64)mode << 40) * 0x9e3779b97f4a7c15ull;
+
+	return h >> (64 - SC_HASH_BITS);
+}
+
+struct sc_block *cache_find(struct sc_cache *c, gpa_t gpa, u32 mode)
+{
+	struct sc_block *b = atomic_load_explicit(&c->hash[hash_of(gpa, mode)], memory_order_acquire);
+
+	while (b && (b->gpa != gpa || b->mode != mode || __atomic_load_n(&b->dead, __ATOMIC_RELAXED)))
+		b = atomic_load_explicit(&b->hash_next, memory_order_acquire);
+	return b;
+}
+
+void cache_insert_locked(struct sc_vcpu *v, struct sc_block *b)
+{
+	struct sc_cache *c = v->vm->cache;
+	struct sc_block *_Atomic *head = &c->hash[hash_of(b->gpa, b->mode)];
+	struct sc_page *p = cache_page(v->vm, b->gpa);
+
+	b->page_next = p->blocks;
+	p->blocks = b;
+	c->sorted[c->num_sorted++] = b;
+	atomic_store_explicit(&b->hash_next, atomic_load(head), memory_order_relaxed);
+	atomic_store_explicit(head, b, memory_order_release);
+}
+
+void *cache_meta_locked(struct sc_cache *c, size_t bytes)
+{
+	void *p;
+
+	bytes = (bytes + 7) & ~7ull;
+	if (bytes > c->meta_size - c->meta_used)
+		return NULL;
+	p = c->meta + c->meta_used;
+	c->meta_used += bytes;
+	return p;
+}
+
+/* The site never crosses a cache line (translate/ sees to it), so other vCPUs fetch the
+ * old or the new displacement */
+static void patch(struct sc_cache *c, u32 site, u32 to)
+{
+	__atomic_store_n((u32 *)(c->rw + site), to - (site + 4), __ATOMIC_RELEASE);
+}
+
+void cache_chain_locked(struct sc_cache *c, struct sc_exit *e, struct sc_block *b)
+{
+	if (e->target || b->dead || e->owner->dead)
+		return;
+	e->target = b;
+	e->next_in = b->incoming;
+	b->incoming = e;
+	patch(c, e->site, e->stashed ? b->code_stashed : b->code);
+}
+
+static void unlink_incoming(struct sc_cache *c, struct sc_block *b)
+{
+	struct sc_exit *e, *next;
+
+	for (e = b->incoming; e; e = next) {
+		next = e->next_in;
+		patch(c, e->site, e->stub);
+		e->target = NULL;
+		e->next_in = NULL;
+	}
+	b->incoming = NULL;
+}
+
+static void unlink_outgoing(struct sc_block *b)
+{
+	unsigned i;
+
+	for (i = 0; i < b->num_exits; i++) {
+		struct sc_exit *e = &b->exits[i], **pp;
+
+		if (!e->target)
+			continue;
+		for (pp = &e->target->incoming; *pp && *pp != e; pp = &(*pp)->next_in)
+			;
+		if (*pp)
+			*pp = e->next_in;
+		e->target = NULL;
+	}
+}
+
+/* Off the hash, the jumps and, by the caller, the page */
+static void drop_locked(struct sc_cache *c, struct sc_block *b)
+{
+	struct sc_block *_Atomic *pp = &c->hash[hash_of(b->gpa, b->mode)];
+	struct sc_block *x;
+
+	__atomic_store_n(&b->dead, true, __ATOMIC_SEQ_CST);
+	while ((x = atomic_load(pp)) && x != b)
+		pp = &x->hash_next;
+	if (x)
+		atomic_store(pp, atomic_load(&b->hash_next));
+	unlink_incoming(c, b);
+	unlink_outgoing(b);
+	atomic_fetch_add(&c->dropped, 1);
+}
+
+u64 cache_granules(const struct sc_block *b)
+{
+	unsigned first = (b->gpa & ~PAGE_MASK) >> 6;
+	unsigned last = ((b->gpa & ~PAGE_MASK) + b->len - 1) >> 6;
+
+	return (~0ull << first) & (~0ull >> (63 - last));
+}
+
+/* Drop blocks of one page that overlap [off, off+len) of it; true: there was something */
+static bool drop_range_locked(struct sc_vm *vm, gpa_t page, unsigned off, unsigned len)
+{
+	struct sc_page *p = cache_page(vm, page);
+	struct sc_block **pp, *b;
+	u64 left = 0;
+	bool any = false;
+
+	if (!p || !atomic_load(&p->tracked))
+		return false;
+	for (pp = &p->blocks; (b = *pp);) {
+		unsigned start = b->gpa & ~PAGE_MASK;
+
+		if (start < off + len && off < start + b->len) {
+			*pp = b->page_next;
+			drop_locked(vm->cache, b);
+			any = true;
+		} else {
+			left |= cache_granules(b);
+			pp = &b->page_next;
+		}
+	}
+	if (p->decoded) {
+		p->decoded = 0;
+		sc_interp_invalidate(vm, page);
+		any = true;
+	}
+	atomic_store(&p->granules, left);
+	/* Nothing left: stores may have tags again (mmu_fill looks at tracked) */
+	if (!p->blocks)
+		atomic_store(&p->tracked, 0);
+	return any;
+}
+
+bool sc_cache_has_code(struct sc_vm *vm, gpa_t gpa, unsigned len)
+{
+	unsigned first = (gpa & ~PAGE_MASK) >> 6, last;
+	struct sc_page *p = cache_page(vm, gpa);
+
+	if (!p || !atomic_load(&p->tracked))
+		return false;
+	last = MIN((gpa & ~PAGE_MASK) + len - 1, PAGE_BYTES - 1) >> 6;
+	return atomic_load(&p->granules) & (~0ull << first) & (~0ull >> (63 - last));
+}
+
+void sc_cache_invalidate(struct sc_vm *vm, struct sc_vcpu *v, gpa_t gpa, u64 len)
+{
+	bool any = false;
+	unsigned i;
+
+	if (v) {
+		sc_fpu_save(v);
+		cache_lock(v);
+	} else {
+		pthread_mutex_lock(&vm->cache->lock);
+	}
+	while (len) {
+		unsigned off = gpa & ~PAGE_MASK;
+		unsigned n = MIN(len, PAGE_BYTES - off);
+
+		if (sc_cache_has_code(vm, gpa, n))
+			any |= drop_range_locked(vm, gpa & PAGE_MASK, off, n);
+		gpa += n;
+		len -= n;
+	}
+	if (any) {
+		for (i = 0; i < vm->num_cpus; i++) {
+			struct sc_vcpu *w = atomic_load(&vm->cpu[i]);
+
+			if (w && w != v) {
+				atomic_fetch_or(&w->requests, SC_REQ_FLUSH_IBTC);
+				sc_attention(w, SC_ATTN_REQUEST);
+			}
+		}
+		if (v) {
+			v->code_written = true;
+			v->stats.smc++;
+			mmu_ibtc_flush(v, SC_TLB_KERNEL);
+			mmu_ibtc_flush(v, SC_TLB_USER);
+		}
+	}
+	pthread_mutex_unlock(&vm->cache->lock);
+}
+
+void sc_cache_track_page(struct sc_vcpu *v, gpa_t page)
+{
+	struct sc_page *p = cache_page(v->vm, page);
+
+	if (!p || (p->decoded && atomic_load(&p->tracked)))
+		return;
+	sc_fpu_save(v);
+	cache_lock(v);
+	cache_track_locked(v, page);
+	p->decoded = 1;
+	/* Which bytes it decoded is the interpreter's knowledge: any store counts */
+	atomic_store(&p->granules, ~0ull);
+	cache_unlock(v);
+}
+
+void cache_flush_all_locked(struct sc_vcpu *v)
+{
+	struct sc_cache *c = v->vm->cache;
+	unsigned i;
+
+	handshake_locked(v, SC_REQ_FLUSH_CODE);
+	mmu_ibtc_flush(v, SC_TLB_KERNEL);
+	mmu_ibtc_flush(v, SC_TLB_USER);
+	v->code_written = true;
+	for (i = 0; i < c->num_sorted; i++) {
+		struct sc_page *p = cache_page(c->vm, c->sorted[i]->gpa);
+
+		if (p && p->blocks) {
+			p->blocks = NULL;
+			atomic_store(&p->granules, p->decoded ? ~0ull : 0);
+			if (!p->decoded)
+				atomic_store(&p->tracked, 0);
+		}
+	}
+	for (i = 0; i < ARRAY_LEN(c->hash); i++)
+		atomic_store(&c->hash[i], NULL);
+	c->num_sorted = 0;
+	c->used = c->first;
+	c->meta_used = c->meta_first;
+	atomic_fetch_add(&c->flushes, 1);
+}
+
+bool cache_pc_to_insn(struct sc_cache *c, u64 pc, const struct sc_block **out,
+		      const struct sc_insn_map **m)
+{
+	u64 off = pc - (u64)c->rx;
+	u32 lo = 0, hi = __atomic_load_n(&c->num_sorted, __ATOMIC_ACQUIRE), i;
+	const struct sc_block *b;
+
+	if (off >= c->size || !hi)
+		return false;
+	while (hi - lo > 1) {
+		u32 mid = lo + (hi - lo) / 2;
+
+		if (c->sorted[mid]->code <= off)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	b = c->sorted[lo];
+	if (off < b->code || off >= b->code + b->host_len || !b->num_insns)
+		return false;
+	for (i = b->num_insns - 1; i > 0 && b->map[i].host_off > off - b->code; i--)
+		;
+	*out = b;
+	*m = &b->map[i];
+	return true;
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* accel/soft/mmu/mmu.h - Inner side of the MMU: page walk results, TLB fill */
+#ifndef ACCEL_SOFT_MMU_MMU_H
+#define ACCEL_SOFT_MMU_MMU_H
+
+#include "accel/soft/soft.h"
+
+/* What a walk found; permissions are those of all levels together */
+struct mmu_walk {
+	gpa_t gpa;	   /* of the byte asked for */
+	bool writable;	   /* a store by the same privilege may go ahead (CR0.WP considered) */
+	bool dirty;	   /* leaf D is set (or paging is off) */
+	bool global;
+	u8 shift;	   /* 12, 21, 22, 30: size of the page as a power of two */
+	u32 error;	   /* 0, or the #PF error code with SC_PF_FAULT */
+};
+
+/**
+ * mmu_walk() - Translate one linear address
+ * @access:  SC_READ, SC_WRITE or SC_EXEC
+ * @user:    rights of CPL 3
+ * @probe:   do not set accessed and dirty bits
+ *
+ * [vcpu] SDM 3A 4.3 to 4.6.
+ */
+void mmu_walk(struct sc_vcpu *v, gva_t a, enum sc_access access, bool user, bool probe,
+	      struct mmu_walk *w);
+
+/* [any] RAM block that holds @gpa, or NULL */
+const struct accel_ram *sc_ram_find(const struct sc_vm *vm, gpa_t gpa);
+/* [any] Host address of [gpa, gpa+len) inside one block, or NULL */
+void *sc_phys_ptr(const struct sc_vm *vm, gpa_t gpa, u64 len);
+
+/**
+ * mmu_fill() - Have the TLB hold @a if it may
+ *
+ * [vcpu] Throws #PF. Return: the entry when [a, a+size) may be accessed directly
+ * for @access (SC_READ or SC_WRITE), NULL when it has to go the long way: MMIO, ROM,
+ * a page with translated code, page crossing.
+ */
+struct sc_tlbe *mmu_fill(struct sc_vcpu *v, gva_t a, unsigned size, enum sc_access access);
+
+/* [vcpu] Take away direct stores to one physical page, or to all */
+void mmu_drop_writes(struct sc_vcpu *v, gpa_t page);
+void mmu_drop_all_writes(struct sc_vcpu *v);
+/* [vcpu] Forget everything (also what others ask for through SC_REQ_FLUSH_TLB) */
+void mmu_flush_all(struct sc_vcpu *v);
+void mmu_ibtc_flush(struct sc_vcpu *v, enum sc_tlb_kind kind);
+
+/* [vcpu] Physical address for fetching at @a, from a small cache; throws #PF */
+gpa_t mmu_fetch_gpa(struct sc_vcpu *v, gva_t a);
+
+static inline struct sc_tlbe *mmu_entry(struct sc_vcpu *v, enum sc_tlb_kind k, gva_t a)
+{
+	return &v->tlb[k][a >> PAGE_SHIFT & (SC_TLB_ENTRIES - 1)];
+}
+static inline enum sc_tlb_kind mmu_kind(const struct sc_vcpu *v)
+{
+	return v->cpl == 3 ? SC_TLB_USER : SC_TLB_KERNEL;
+}
+/* A tag that no address with this index can have */
+static inline u64 mmu_no_tag(unsigned index)
+{
+	return index ? 0 : PAGE_BYTES;
+}
+
+#endif

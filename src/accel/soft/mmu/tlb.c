@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* accel/soft/mmu/tlb.c - Software TLB: fill and flush
+ *
+ * Two tables a vCPU: code at CPL 3 and code below. A store tag is given only
+ * when the page's D bit is set and no instruction was translated from the page,
+ * so whoever hits may store at once. All functions run on the owner's thread. */
+#include "accel/soft/cache/cache.h"
+#include "accel/soft/mmu/mmu.h"
+
+static void table_clear(struct sc_tlbe *t)
+{
+	sc_zero(t, SC_TLB_ENTRIES * sizeof(*t));
+	t[0].tag_r = t[0].tag_w = mmu_no_tag(0);
+}
+
+void mmu_ibtc_flush(struct sc_vcpu *v, enum sc_tlb_kind kind)
+{
+	sc_zero(v->ibtc[kind], sizeof(v->ibtc[kind]));
+	/* rip 0 would match an empty slot 0 */
+	v->ibtc[kind][0].rip = 1;
+}
+
+void mmu_flush_all(struct sc_vcpu *v)
+{
+	unsigned k;
+
+	for (k = 0; k < SC_NUM_TLBS; k++) {
+		table_clear(v->tlb[k]);
+		mmu_ibtc_flush(v, k);
+	}
+	v->local_count = 0;
+	v->ibtc_local = false;
+	sc_zero(v->fetch, sizeof(v->fetch));
+	sc_zero(v->large_2m, sizeof(v->large_2m));
+	sc_zero(v->large_1g, sizeof(v->large_1g));
+	v->stats.tlb_flush++;
+}
+
+/*
+ * A large page is entered as 4 KiB pieces, but one INVLPG anywhere inside has to
+ * drop it whole. Two small hashed bitmaps remember where pieces may be: for 2 MiB
+ * pages all entries of that region are looked at; 1 GiB (and 4 MiB) pages flush all.
+ */
+static void bit_set(u64 *map, u64 n) { map[n >> 6 & 15] |= BIT64(n & 63); }
+static bool bit_test(const u64 *map, u64 n) { return map[n >> 6 & 15] & BIT64(n & 63); }
+
+static void note_large(struct sc_vcpu *v, gva_t a, unsigned shift)
+{
+	if (shift == 21)
+		bit_set(v->large_2m, a >> 21);
+	else if (shift > 21)
+		bit_set(v->large_1g, a >> 30);
+}
+
+/* Remember a non-global entry of the kernel table, so that MOV CR3 need not clear it whole */
+static void note_local(struct sc_vcpu *v, unsigned index)
+{
+	if (v->local_count < ARRAY_LEN(v->local))
+		v->local[v->local_count] = index;
+	if (v->local_count <= ARRAY_LEN(v->local))
+		v->local_count++;
+}
+
+static void entry_clear(struct sc_tlbe *e, unsigned index)
+{
+	e->tag_r = e->tag_w = mmu_no_tag(index);
+}
+
+static void region_clear(struct sc_vcpu *v, u64 region)
+{
+	unsigned first = region << 9 & (SC_TLB_ENTRIES - 1), i, k;
+
+	for (k = 0; k < SC_NUM_TLBS; k++)
+		for (i = first; i < first + 512; i++)
+			if (v->tlb[k][i].tag_r >> 21 == region)
+				entry_clear(&v->tlb[k][i], i);
+	for (i = 0; i < ARRAY_LEN(v->fetch); i++)
+		if (v->fetch[i].key >> 21 == region)
+			v->fetch[i].key = 0;
+	mmu_ibtc_flush(v, SC_TLB_KERNEL);
+	mmu_ibtc_flush(v, SC_TLB_USER);
+}
+
+void sc_flush_tlb(struct sc_vcpu *v, bool global_too)
+{
+	unsigned i;
+
+	if (global_too) {
+		mmu_flush_all(v);
+		return;
+	}
+	v->stats.tlb_flush++;
+	table_clear(v->tlb[SC_TLB_USER]);
+	mmu_ibtc_flush(v, SC_TLB_USER);
+	if (v->ibtc_local) {
+		mmu_ibtc_flush(v, SC_TLB_KERNEL);
+		v->ibtc_local = false;
+	}
+	if (v->local_count > ARRAY_LEN(v->local)) {
+		table_clear(v->tlb[SC_TLB_KERNEL]);
+	} else {
+		for (i = 0; i < v->local_count; i++)
+			entry_clear(&v->tlb[SC_TLB_KERNEL][v->local[i]], v->local[i]);
+	}
+	v->local_count = 0;
+	for (i = 0; i < ARRAY_LEN(v->fetch); i++)
+		if (!v->fetch[i].global)
+			v->fetch[i].key = 0;
+}
+
+void sc_invlpg(struct sc_vcpu *v, gva_t a)
+{
+	unsigned idx = a >> PAGE_SHIFT & (SC_TLB_ENTRIES - 1), k;
+	gva_t page = a & PAGE_MASK;
+	unsigned i;
+
+	if (bit_test(v->large_1g, a >> 30)) {
+		mmu_flush_all(v);
+		return;
+	}
+	if (bit_test(v->large_2m, a >> 21))
+		region_clear(v, a >> 21);
+	for (k = 0; k < SC_NUM_TLBS; k++) {
+		struct sc_tlbe *e = &v->tlb[k][idx];
+
+		if (e->tag_r == page || e->tag_w == page)
+			entry_clear(e, idx);
+	}
+	for (i = 0; i < ARRAY_LEN(v->fetch); i++) {
+		if ((v->fetch[i].key & PAGE_MASK) == page && v->fetch[i].key) {
+			v->fetch[i].key = 0;
+			/* Translations of this page may be in the branch caches */
+			mmu_ibtc_flush(v, SC_TLB_KERNEL);
+			mmu_ibtc_flush(v, SC_TLB_USER);
+		}
+	}
+}
+
+void mmu_drop_writes(struct sc_vcpu *v, gpa_t page)
+{
+	unsigned k, i;
+
+	for (k = 0; k < SC_NUM_TLBS; k++)
+		for (i = 0; i < SC_TLB_ENTRIES; i++)
+			if ((v->tlb[k][i].gpa_flags & PAGE_MASK) == page)
+				v->tlb[k][i].tag_w = mmu_no_tag(i);
+}
+
+void mmu_drop_all_writes(struct sc_vcpu *v)
+{
+	unsigned k, i;
+
+	for (k = 0; k < SC_NUM_TLBS; k++)
+		for (i = 0; i < SC_TLB_ENTRIES; i++)
+			v->tlb[k][i].tag_w = mmu_no_tag(i);
+}
+
+struct sc_tlbe *mmu_fill(struct sc_vcpu *v, gva_t a, unsigned size, enum sc_access access)
+{
+	enum sc_tlb_kind kind = mmu_kind(v);
+	unsigned idx = a >> PAGE_SHIFT & (SC_TLB_ENTRIES - 1);
+	struct sc_tlbe *e = &v->tlb[kind][idx];
+	const struct accel_ram *r;
+	struct mmu_walk w;
+	gpa_t page;
+	u64 tag;
+
+	if ((a & ~PAGE_MASK) > PAGE_BYTES - size)
+		return NULL;
+	if (sc_long_mode(v) && !sc_canonical(a))
+		return NULL;
+	mmu_walk(v, a, access, kind == SC_TLB_USER, false, &w);
+	if (w.error)
+		sc_throw_pf(v, a, w.error);
+	if (!(v->efer & X86_EFER_LMA))
+		a &= 0xffffffffu;
+	r = sc_ram_find(v->vm, w.gpa);
+	if (!r)
+		return NULL;
+	page = w.gpa & PAGE_MASK;
+	tag = a & PAGE_MASK;
+	e->addend = (u64)r->hva + (page - r->gpa) - tag;
+	e->gpa_flags = page | (w.global ? SC_TLBE_GLOBAL : 0);
+	e->tag_r = tag;
+	/*
+	 * Another vCPU that is about to translate from this page sets the tracked bit first
+	 * and then asks every vCPU to drop its store tags (sc_cache_track_page). Either we see
+	 * the bit here, or its request finds our tag.
+	 */
+	e->tag_w = w.writable && w.dirty && !(r->flags & ACCEL_RAM_ROM) ? tag : mmu_no_tag(idx);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (cache_page_tracked(v->vm, page) || (r->flags & ACCEL_RAM_LOG))
+		e->tag_w = mmu_no_tag(idx);
+	if (kind == SC_TLB_KERNEL && !w.global)
+		note_local(v, idx);
+	if (unlikely(w.shift != PAGE_SHIFT))
+		note_large(v, a, w.shift);
+	v->stats.tlb_fill++;
+	if (access == SC_WRITE)
+		return e->tag_w == tag ? e : NULL;
+	return e;
+}
+
+gpa_t mmu_fetch_gpa(struct sc_vcpu *v, gva_t a)
+{
+	bool user = v->cpl == 3;
+	u64 key = (a & PAGE_MASK) | 1 | (user ? 2 : 0);
+	struct sc_fetch_entry *f = &v->fetch[a >> PAGE_SHIFT & (ARRAY_LEN(v->fetch) - 1)];
+	struct mmu_walk w;
+
+	if (likely(f->key == key))
+		return f->page | (a & ~PAGE_MASK);
+	if (sc_long_mode(v) && !sc_canonical(a))
+		sc_gp0(v);
+	mmu_walk(v, a, SC_EXEC, user, false, &w);
+	if (w.error)
+		sc_throw_pf(v, a, w.error);
+	f->key = key;
+	f->page = w.gpa & PAGE_MASK;
+	f->global = w.global;
+	if (unlikely(w.shift != PAGE_SHIFT))
+		note_large(v, a, w.shift);
+	return w.gpa;
+}

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* accel/soft/translate/tr_flow.c - Jumps, calls, returns and the stack
+ *
+ * Each form does its memory accesses before it changes guest rsp, so a failed
+ * probe can start the instruction again. [vcpu, cache locked] */
+#include "accel/soft/translate/tr.h"
+
+enum tr_end tr_ends_block(const struct sc_insn *in)
+{
+	switch (in->cls) {
+	case SC_C_JCC:
+		return TR_SIDE_EXIT;
+	/* What changes mapping, mode or the interrupt flag ends the block too: what follows has
+	 * to be looked up, and interrupts taken, anew */
+	case SC_C_MOV_CR: case SC_C_INVLPG: case SC_C_STI: case SC_C_POPF: case SC_C_HLT:
+	case SC_C_LMSW: case SC_C_CLTS: case SC_C_XSETBV: case SC_C_MOV_DR: case SC_C_UD:
+	case SC_C_HYPERCALL: case SC_C_LOAD_FAR: case SC_C_WBINVD:
+		return TR_ENDS;
+	case SC_C_FENCE:
+		return in->sub == 3 ? TR_ENDS : TR_GOES_ON;
+	case SC_C_MOV_SEG:
+		return in->op[0].kind == SC_OP_SEG ? TR_ENDS : TR_GOES_ON;
+	case SC_C_POP:
+		return in->op[0].kind == SC_OP_SEG ? TR_ENDS : TR_GOES_ON;
+	default:
+		return in->flags & SC_I_BRANCH ? TR_ENDS : TR_GOES_ON;
+	}
+}
+
+/* A rel32 that is patched while others run it must not cross a cache line */
+static void align_site(struct tr *t, unsigned opcode_bytes)
+{
+	while (((t->e.at + opcode_bytes) & 63) > 60)
+		e8(&t->e, 0x90);
+}
+
+static void add_exit(struct tr *t, u16 off, enum tr_flags flags)
+{
+	struct tr_exit *x = &t->exit[t->num_exits++];
+
+	x->site = t->e.at - 4;
+	x->off = off;
+	x->stashed = flags == TR_STASHED;
+}
+
+/* Jump to @off of this page, chained later; flags are where @flags says */
+static void jump_in_page(struct tr *t, u16 off, enum tr_flags flags)
+{
+	align_site(t, 1);
+	e_jmp(&t->e, 0);
+	add_exit(t, off, flags);
+}
+
+/* Guest rip in r8: look it up in the branch cache and go there. Flags are stashed. */
+static void jump_r8(struct tr *t)
+{
+	u32 ibtc = offsetof(struct sc_vcpu, ibtc) + tr_tlb(t) * sizeof(t->v->ibtc[0]);
+	struct emit *e = &t->e;
+
+	_Static_assert(sizeof(struct sc_ibtc) == 16, "the shift below");
+	e8(e, 0x45), e8(e, 0x89), e8(e, 0xc1);			/* mov r9d, r8d */
+	e8(e, 0x41), e8(e, 0x81), e8(e, 0xe1);			/* and r9d, index mask */
+	e32(e, SC_IBTC_ENTRIES - 1);
+	e8(e, 0x41), e8(e, 0xc1), e8(e, 0xe1), e8(e, 4);	/* shl r9d, 4 */
+	e_gs_based(e, 0x3b, H_R8, H_R9, ibtc + offsetof(struct sc_ibtc, rip)); /* cmp r8, rip */
+	e_jcc(e, CC_NE, SC_THUNK_AT(SC_THUNK_BRANCH));
+	e_gs(e, false, 0x83, 7, SC_OFF_ATTENTION);		/* cmp dword gs:attention, 0 */
+	e8(e, 0);
+	e_jcc(e, CC_NE, SC_THUNK_AT(SC_THUNK_BRANCH));
+	e8(e, 0x49), e8(e, 0x81), e8(e, 0xe0);			/* and r8, ~0xfff */
+	e32(e, 0xfffff000);
+	e_gs_store(e, H_R8, SC_OFF_RIP_PAGE);
+	e8(e, 0x65), e8(e, 0x41), e8(e, 0xff), e8(e, 0xa1);	/* jmp gs:[r9 + host] */
+	e32(e, ibtc + offsetof(struct sc_ibtc, host));
+}
+
+/* Host flags, if they are the only copy, into the stash */
+static void stash_now(struct tr *t, enum tr_flags *flags)
+{
+	enum tr_flags saved = t->flags;
+
+	t->flags = *flags;
+	tr_clobber_flags(t, SC_ARITH);
+	*flags = t->flags;
+	t->flags = saved;
+}
+
+/* Leave for the dispatch loop when v->attention is set, then jump. Flags survive. */
+static void attend_and_jump(struct tr *t, u16 off, enum tr_flags flags)
+{
+	bool self = off == t->off[0];
+	struct emit *e = &t->e;
+	u32 skip;
+
+	if (flags != TR_REGS || (self && !(t->live[0] & SC_ARITH))) {
+		/* Nobody needs the host's flags, or there is a stashed copy */
+		if (flags == TR_BOTH)
+			flags = TR_STASHED;
+		e_gs(e, false, 0x83, 7, SC_OFF_ATTENTION);
+		e8(e, 0);
+		skip = e_jcc_later(e, CC_E);
+		jump_in_page(t, off, flags);
+		t->exit[t->num_exits - 1].off |= SC_EXIT_ATTEND;
+		e_fix(e, skip);
+		if (self && !(t->live[0] & SC_ARITH)) {
+			e_jmp(e, t->start);
+			return;
+		}
+		jump_in_page(t, off, flags);
+		return;
+	}
+	e_mov(e, H_R8, H_RCX);
+	e_gs_load32(e, H_RCX, SC_OFF_ATTENTION);
+	e8(e, 0xe3);						/* jrcxz over the way out */
+	e8(e, 0);
+	skip = e->at;
+	e_mov(e, H_RCX, H_R8);
+	jump_in_page(t, off, flags);
+	t->exit[t->num_exits - 1].off |= SC_EXIT_ATTEND;
+	e->base[skip - 1] = e->at - skip;
+	e_mov(e, H_RCX, H_R8);
+	if (self)
+		e_jmp(e, t->start);
+	else
+		jump_in_page(t, off, flags);
+}
+
+/* Unconditional transfer to a fixed distance from the page's start */
+static void jump_to(struct tr *t, s32 target, enum tr_flags flags, bool backward)
+{
+	if (target >= 0 && target < (s32)PAGE_BYTES) {
+		if (backward)
+			attend_and_jump(t, target, flags);
+		else
+			jump_in_page(t, target, flags);
+		return;
+	}
+	stash_now(t, &flags);
+	e_gs_load(&t->e, H_R8, SC_OFF_RIP_PAGE);
+	e_lea(&t->e, true, H_R8, H_R8, 0xff, 0, target);
+	jump_r8(t);
+}
+
+/* Store @reg (or the return address when 0xff) at rsp - 8, then move rsp. The host
+ * address is in r8 after the probe. */
+static void push_probe(struct tr *t)
+{
+	e_lea(&t->e, true, H_R8, H_R11, 0xff, 0, -8);
+	tr_probe(t, 8, true);
+}
+
+static void push_done(struct tr *t)
+{
+	e_lea(&t->e, true, H_R11, H_R11, 0xff, 0, -8);
+}
+
+static bool wide_stack(const struct sc_insn *in)
+{
+	return in->opsize == 8;
+}
+
+static bool push(struct tr *t)
+{
+	const struct sc_insn *in = tr_insn(t);
+	const struct sc_op *op = &in->op[0];
+	struct emit *e = &t->e;
+
+	if (!wide_stack(in) || (op->kind != SC_OP_GPR && op->kind != SC_OP_IMM && op->kind != SC_OP_MEM))
+		return false;
+	if (op->kind == SC_OP_IMM && in->imm != (s32)in->imm)
+		return false;
+	tr_clobber_flags(t, t->live[t->i]);
+	if (op->kind == SC_OP_MEM) {
+		if (!tr_address(t))
+			return false;
+		tr_probe(t, 8, false);
+		e_load(e, H_R8, H_R8);
+		e_gs_store(e, H_R8, SC_OFF_SCRATCH);
+	}
+	push_probe(t);
+	if (op->kind == SC_OP_GPR) {
+		e_store(e, tr_get(t, op->reg, H_R9), H_R8);
+	} else if (op->kind == SC_OP_IMM) {
+		e8(e, 0x49), e8(e, 0xc7), e8(e, 0x00);		/* mov qword [r8], imm32 */
+		e32(e, in->imm);
+	} else {
+		e_gs_load(e, H_R9, SC_OFF_SCRATCH);
+		e_store(e, H_R9, H_R8);
+	}
+	push_done(t);
+	return true;
+}
+
+static bool pop(struct tr *t)
+{
+	const struct sc_insn *in = tr_insn(t);
+	const struct sc_op *op = &in->op[0];
+	struct emit *e = &t->e;
+
+	if (!wide_stack(in) || op->kind != SC_OP_GPR)
+		return false;
+	tr_clobber_flags(t, t->live[t->i]);
+	e_mov(e, H_R8, H_R11);
+	tr_probe(t, 8, false);
+	if (op->reg == X86_RSP) {
+		e_load(e, H_R11, H_R8);
+		return true;
+	}
+	if (tr_in_memory(op->reg)) {
+		e_load(e, H_R9, H_R8);
+		e_gs_store(e, H_R9, tr_gpr_off(op->reg));
+	} else {
+		e_load(e, tr_host(op->reg), H_R8);
+	}
+	e_lea(e, true, H_R11, H_R11, 0xff, 0, 8);
+	return true;
+}
+
+static bool leave(struct tr *t)
+{
+	if (!wide_stack(tr_insn(t)))
+		return false;
+	tr_clobber_flags(t, t->live[t->i]);
+	e_mov(&t->e, H_R8, H_RBP);
+	tr_probe(t, 8, false);
+	e_lea(&t->e, true, H_R11, H_RBP, 0xff, 0, 8);
+	e_load(&t->e, H_RBP, H_R8);
+	return true;
+}
+
+/* Target of an indirect jump or call into r8 */
+static bool target(struct tr *t)
+{
+	const struct sc_insn *in = tr_insn(t);
+	unsigned r;
+
+	if (in->op[0].kind == SC_OP_GPR) {
+		r = tr_get(t, in->op[0].reg, H_R8);
+		if (r != H_R8)
+			e_mov(&t->e, H_R8, r);
+		return true;
+	}
+	if (in->op[0].kind != SC_OP_MEM || !tr_address(t))
+		return false;
+	tr_probe(t, 8, false);
+	e_load(&t->e, H_R8, H_R8);
+	return true;
+}
+
+static bool call(struct tr *t)
+{
+	const struct sc_insn *in = tr_insn(t);
+	bool direct = in->op[0].kind == SC_OP_REL;
+	struct emit *e = &t->e;
+
+	if (!wide_stack(in))
+		return false;
+	tr_clobber_flags(t, SC_ARITH);
+	if (!direct) {
+		if (!target(t))
+			return false;
+		e_gs_store(e, H_R8, SC_OFF_SCRATCH);
+	}
+	push_probe(t);
+	e_gs_load(e, H_R9, SC_OFF_RIP_PAGE);
+	e_lea(e, true, H_R9, H_R9, 0xff, 0, tr_next_off(t));
+	e_store(e, H_R9, H_R8);
+	push_done(t);
+	if (direct) {
+		jump_to(t, tr_next_off(t) + (s32)in->imm, t->flags, false);
+	} else {
+		e_gs_load(e, H_R8, SC_OFF_SCRATCH);
+		jump_r8(t);
+	}
+	return true;
+}
+
+static bool ret(struct tr *t)
+{
+	const struct sc_insn *in = tr_insn(t);
+	struct emit *e = &t->e;
+
+	if (!wide_stack(in))
+		return false;
+	tr_clobber_flags(t, SC_ARITH);
+	e_mov(e, H_R8, H_R11);
+	tr_probe(t, 8, false);
+	e_load(e, H_R8, H_R8);
+	e_lea(e, true, H_R11, H_R11, 0xff, 0, 8 + (u16)in->imm);
+	jump_r8(t);
+	return true;
+}
+
+static bool jmp(struct tr *t)
+{
+	const struct sc_insn *in = tr_insn(t);
+
+	if (!wide_stack(in))
+		return false;
+	if (in->op[0].kind == SC_OP_REL) {
+		s32 to = tr_next_off(t) + (s32)in->imm;
+
+		jump_to(t, to, t->flags, to <= t->off[t->i]);
+		return true;
+	}
+	tr_clobber_flags(t, SC_ARITH);
+	if (!target(t))
+		return false;
+	jump_r8(t);
+	return true;
+}
+
+static bool jcc(struct tr *t)
+{
+	const struct sc_insn *in = tr_insn(t);
+	s32 to = tr_next_off(t) + (s32)in->imm;
+	bool backward = to <= t->off[t->i];
+	struct tr_edge *g;
+
+	if (!wide_stack(in))
+		return false;
+	tr_want_flags(t);
+	if (to >= 0 && to < (s32)PAGE_BYTES && !backward) {
+		align_site(t, 2);
+		e_jcc(&t->e, in->sub, 0);
+		add_exit(t, to, t->flags);
+		return true;
+	}
+	g = &t->edge[t->num_edges++];
+	g->site = e_jcc_later(&t->e, in->sub);
+	g->target = to;
+	g->flags = t->flags;
+	g->backward = backward;
+	return true;
+}
+
+void tr_edges_emit(struct tr *t)
+{
+	unsigned i;
+
+	for (i = 0; i < t->num_edges; i++) {
+		e_fix(&t->e, t->edge[i].site);
+		jump_to(t, t->edge[i].target, t->edge[i].flags, t->edge[i].backward);
+	}
+}
+
+void tr_fallthrough(struct tr *t)
+{
+	jump_to(t, t->off[t->n], t->flags, false);
+}
+
+bool tr_flow(struct tr *t)
+{
+	switch (tr_insn(t)->cls) {
+	case SC_C_PUSH: return push(t);
+	case SC_C_POP: return pop(t);
+	case SC_C_LEAVE: return leave(t);
+	case SC_C_CALL: return call(t);
+	case SC_C_RET: return ret(t);
+	case SC_C_JMP: return jmp(t);
+	case SC_C_JCC: return jcc(t);
+	default: return false;
+	}
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* accel/soft/translate/translate.c - Build one block
+ *
+ * translate.h has the theory. Runs on a vCPU's thread under cache->lock. */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "accel/soft/interp/interp.h"
+#include "accel/soft/mmu/mmu.h"
+#include "accel/soft/translate/tr.h"
+
+/* No block needs more: 32 instructions of at most some 300 bytes with their slow paths */
+#define BLOCK_MAX_BYTES (32u << 10)
+
+static void thunks_write(struct sc_cache *c)
+{
+	static void (*const fn[SC_NUM_THUNKS])(void) = {
+		[SC_THUNK_CHAIN] = sc_thunk_chain,
+		[SC_THUNK_BRANCH] = sc_thunk_branch,
+		[SC_THUNK_SLOW] = sc_thunk_slow,
+		[SC_THUNK_INTERP] = sc_thunk_interp,
+	};
+	struct emit e = { .base = c->rw };
+	unsigned i;
+
+	for (i = 0; i < SC_NUM_THUNKS; i++) {
+		e.at = SC_THUNK_AT(i);
+		e8(&e, 0xff), e8(&e, 0x25);	/* jmp [rip + 0] */
+		e32(&e, 0);
+		e64(&e, (u64)fn[i]);
+	}
+	c->used = c->first = SC_CODE_FIRST;
+	/* An exit is known by its offset, which must not look like a SC_LEFT_* value */
+	c->meta_used = c->meta_first = 64;
+}
+
+int sc_translate_init(struct sc_cache *c)
+{
+	c->tr = mmap(NULL, sizeof(*c->tr), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (c->tr == MAP_FAILED) {
+		c->tr = NULL;
+		return -ENOMEM;
+	}
+	thunks_write(c);
+	return 0;
+}
+
+void sc_translate_fini(struct sc_cache *c)
+{
+	if (c->tr)
+		munmap(c->tr, sizeof(*c->tr));
+}
+
+/* Instructions of the block, up to the page's end. false: the first one crosses it */
+static bool decode(struct tr *t, const u8 *page)
+{
+	unsigned off = t->gpa & ~PAGE_MASK, exits = 0;
+
+	t->open_end = true;
+	while (t->n < SC_BLOCK_INSNS && off < PAGE_BYTES && exits < SC_BLOCK_EXITS / 2 - 1) {
+		struct sc_insn *in = &t->in[t->n];
+		enum sc_decode_result rc = sc_decode(t->v, 8, page + off, PAGE_BYTES - off, in);
+
+		if (rc == SC_DEC_MORE)
+			break;
+		if (rc != SC_DEC_OK) {
+			*in = (struct sc_insn){ .cls = SC_C_UD, .len = 1, .flags = SC_I_BRANCH };
+			in->len = MIN(15, PAGE_BYTES - off);
+		}
+		t->off[t->n++] = off;
+		off += in->len;
+		if (tr_ends_block(in) == TR_ENDS) {
+			t->open_end = false;
+			break;
+		}
+		exits += tr_ends_block(in) == TR_SIDE_EXIT;
+	}
+	t->off[t->n] = off;
+	return t->n;
+}
+
+/* Is it emitted by tr_copy or tr_flow, with its flags known exactly? */
+static bool flags_exact(const struct tr *t, const struct sc_insn *in)
+{
+	return tr_can_copy(t, in) || in->cls == SC_C_LEA || in->cls == SC_C_NOP ||
+	       in->cls == SC_C_PUSH || in->cls == SC_C_POP || in->cls == SC_C_LEAVE;
+}
+
+static void liveness(struct tr *t)
+{
+	u16 live = SC_ARITH;
+	unsigned i = t->n;
+
+	t->live[i] = live;
+	while (i--) {
+		const struct sc_insn *in = &t->in[i];
+
+		if (flags_exact(t, in))
+			live = (live & ~in->fl_killed) | (in->fl_read & SC_ARITH);
+		else
+			live = SC_ARITH;
+		t->live[i] = live;
+	}
+}
+
+/* lea: address arithmetic without memory */
+static bool lea(struct tr *t)
+{
+	const struct sc_insn *in = tr_insn(t);
+	unsigned g = in->op[0].reg, d, b, x;
+	struct emit *e = &t->e;
+	bool wide = in->opsize == 8;
+	s64 disp = in->disp;
+
+	if (in->cls != SC_C_LEA)
+		return false;
+	if (in->opsize < 4 || in->addrsize < 4 || in->op[0].kind != SC_OP_GPR)
+		return false;
+	if (in->addrsize == 4)
+		wide = false;
+	if (in->base == SC_REG_RIP)
+		disp += tr_next_off(t);
+	if (disp != (s32)disp || (in->base == SC_REG_RIP && in->addrsize != 8))
+		return false;
+	d = tr_in_memory(g) ? H_R10 : tr_host(g);
+	b = in->base == SC_REG_NONE ? 0xff : H_R8;
+	if (in->base == SC_REG_RIP)
+		e_gs_load(e, H_R8, SC_OFF_RIP_PAGE);
+	else if (b != 0xff)
+		b = tr_get(t, in->base, H_R8);
+	x = in->index == SC_REG_NONE ? 0xff : tr_get(t, in->index, H_R9);
+	e_lea(e, wide, d, b, x, in->scale, disp);
+	if (tr_in_memory(g))
+		e_gs_store(e, H_R10, tr_gpr_off(g));
+	return true;
+}
+
+static void insn(struct tr *t)
+{
+	const struct sc_insn *in = tr_insn(t);
+	unsigned k;
+
+	t->cold_of_insn = t->num_cold;
+	if (in->cls == SC_C_NOP)
+		return;
+	if (!lea(t) && !tr_flow(t) && !tr_copy(t))
+		tr_interp(t, tr_ends_block(in) == TR_ENDS);
+	for (k = t->cold_of_insn; k < t->num_cold; k++)
+		t->cold[k].next = t->e.at;
+}
+
+static struct sc_block *emit_block(struct tr *t)
+{
+	struct sc_cache *c = t->c;
+	struct sc_insn_map *map;
+	struct sc_block *b;
+	unsigned i;
+
+	b = cache_meta_locked(c, sizeof(*b));
+	map = cache_meta_locked(c, t->n * sizeof(*map));
+	if (!b || !map)
+		return NULL;
+	t->e.base = c->rw;
+	t->e.at = (c->used + 15) & ~15u;
+	*b = (struct sc_block){ .gpa = t->gpa, .mode = t->mode, .code = t->e.at, .map = map,
+				.num_insns = t->n, .len = t->off[t->n] - t->off[0] };
+	t->start = t->e.at;
+	t->flags = t->live[0] & SC_ARITH ? TR_REGS : TR_DEAD;
+	for (i = 0; i < t->n; i++) {
+		t->i = i;
+		map[i].host_off = t->e.at - t->start;
+		map[i].guest = t->off[i] | (t->flags == TR_STASHED || t->flags == TR_BOTH ? SC_MAP_STASHED :
+					    t->flags == TR_DEAD ? SC_MAP_DEAD : 0);
+		insn(t);
+		/* A fault happens behind the probe: from there on the stash has them */
+		if (t->num_cold > t->cold_of_insn)
+			map[i].guest = t->off[i] | (t->live[i] & SC_ARITH ? SC_MAP_STASHED : SC_MAP_DEAD);
+	}
+	t->i = t->n - 1;
+	if (t->open_end)
+		tr_fallthrough(t);
+	tr_edges_emit(t);
+	tr_cold_emit(t);
+	b->code_stashed = b->code;
+	if (t->live[0] & SC_ARITH) {
+		b->code_stashed = t->e.at;
+		t->flags = TR_STASHED;
+		tr_want_flags(t);
+		e_jmp(&t->e, b->code);
+	}
+	b->exits = cache_meta_locked(c, t->num_exits * sizeof(*b->exits) + 1);
+	if (!b->exits)
+		return NULL;
+	b->num_exits = t->num_exits;
+	for (i = 0; i < t->num_exits; i++) {
+		struct sc_exit *x = &b->exits[i];
+
+		*x = (struct sc_exit){ .owner = b, .site = t->exit[i].site, .off = t->exit[i].off,
+				       .stashed = t->exit[i].stashed, .stub = t->e.at };
+		*(u32 *)(c->rw + x->site) = x->stub - (x->site + 4);
+		e8(&t->e, 0x68);			/* push id */
+		e32(&t->e, (u8 *)x - c->meta);
+		e_jmp(&t->e, SC_THUNK_AT(SC_THUNK_CHAIN));
+	}
+	b->host_len = t->e.at - b->code;
+	c->used = t->e.at;
+	return b;
+}
+
+struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa)
+{
+	struct sc_cache *c = v->vm->cache;
+	struct sc_block *b = NULL;
+	struct sc_page *p;
+	const u8 *page;
+	struct tr *t = c->tr;
+	u64 granules;
+
+	page = sc_phys_ptr(v->vm, gpa & PAGE_MASK, PAGE_BYTES);
+	if (!page)
+		return NULL;
+	sc_fpu_save(v);
+	cache_lock(v);
+	b = cache_find(c, gpa, v->mode);
+	if (b)
+		goto out;
+	if (c->size - c->used < BLOCK_MAX_BYTES || c->num_sorted == c->max_sorted ||
+	    c->meta_size - c->meta_used < BLOCK_MAX_BYTES)
+		cache_flush_all_locked(v);
+	p = cache_page(v->vm, gpa);
+	cache_track_locked(v, gpa & PAGE_MASK);
+	/* From here on stores to the page come to sc_cache_invalidate and wait for the lock */
+	granules = atomic_exchange(&p->granules, ~0ull);
+	sc_zero(t, offsetof(struct tr, in));
+	t->n = t->num_cold = t->num_edges = t->num_exits = 0;
+	t->v = v;
+	t->c = c;
+	t->gpa = gpa;
+	t->mode = v->mode;
+	if (decode(t, page)) {
+		liveness(t);
+		b = emit_block(t);
+	}
+	if (b) {
+		cache_insert_locked(v, b);
+		granules |= cache_granules(b);
+		v->stats.translated_blocks++;
+	}
+	atomic_store(&p->granules, granules);
+	if (!p->blocks && !p->decoded)
+		atomic_store(&p->tracked, 0);
+out:
+	cache_unlock(v);
+	return b;
+}
+
+/* ------------------------------------------- slow paths, from enter.S */
+
+/* v->rip and v->rflags of the instruction that @meta stands for */
+static void enter_insn(struct sc_vcpu *v, const struct sc_meta *meta)
+{
+	v->rip = v->rip_page + (meta->guest & (PAGE_BYTES - 1));
+	if (meta->guest & SC_MAP_STASHED)
+		v->rflags = sc_unstash(v->rflags, v->flags_stash);
+}
+
+/* After the interpreter: may the block go on behind the instruction? */
+static bool goes_on(struct sc_vcpu *v, u64 next, u32 mode)
+{
+	if (v->rip != next || v->code_written || v->mode != mode || v->int_shadow || v->halted ||
+	    v->shutdown || atomic_load_explicit(&v->attention, memory_order_relaxed))
+		return false;
+	v->flags_stash = sc_stash_of(v->rflags);
+	sc_fpu_load(v);
+	return true;
+}
+
+void *sc_slow_access(struct sc_vcpu *v, const struct sc_meta *meta, gva_t addr)
+{
+	unsigned size = meta->access & 0x7f;
+	u32 mode = v->mode;
+	u64 next;
+
+	enter_insn(v, meta);
+	if (mmu_fill(v, addr, size, meta->access & 0x80 ? SC_WRITE : SC_READ) && !v->code_written) {
+		sc_fpu_load(v);
+		return (u8 *)meta - meta->back_retry;
+	}
+	if (v->code_written)
+		return NULL;
+	v->stats.slow_insns++;
+	next = v->rip + meta->len;
+	sc_interp_one(v);
+	return goes_on(v, next, mode) ? (u8 *)meta - meta->back_next : NULL;
+}
+
+void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta)
+{
+	u32 mode = v->mode;
+	u64 next;
+
+	if (!(meta->guest & SC_MAP_STASHED))
+		v->rflags = (v->rflags & ~(u64)SC_ARITH) | (v->scratch[0] & SC_ARITH);
+	enter_insn(v, meta);
+	v->stats.interp_insns++;
+	next = v->rip + meta->len;
+	sc_interp_one(v);
+	if (meta->access & 0x80)
+		return NULL;
+	return goes_on(v, next, mode) ? (u8 *)(meta + 1) : NULL;
+}
