@@ -133,9 +133,10 @@ static const struct { u32 index; size_t off; } msr_map[] = {
 #undef MSR
 };
 
-struct one_msr {
+/* struct kvm_msrs with room for one entry */
+union one_msr {
 	struct kvm_msrs head;
-	struct kvm_msr_entry entry;
+	u8 room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
 };
 
 /* One at a time: the kernel stops at the first that it does not know, and which it
@@ -143,13 +144,15 @@ struct one_msr {
 static int msrs_get(struct hkvm_vcpu *v, struct x86_state *st)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(msr_map); i++) {
-		struct one_msr one = { .head.nmsrs = 1, .entry.index = msr_map[i].index };
+		union one_msr one = { .head.nmsrs = 1 };
 		u64 val;
-		int rc = hkvm_ioctl(v->fd, KVM_GET_MSRS, &one);
+		int rc;
 
+		one.head.entries[0].index = msr_map[i].index;
+		rc = hkvm_ioctl(v->fd, KVM_GET_MSRS, &one);
 		if (rc < 0)
 			return rc;
-		val = rc == 1 ? one.entry.data : 0;
+		val = rc == 1 ? one.head.entries[0].data : 0;
 		memcpy((u8 *)st + msr_map[i].off, &val, sizeof(val));
 	}
 	return 0;
@@ -158,12 +161,13 @@ static int msrs_get(struct hkvm_vcpu *v, struct x86_state *st)
 static int msrs_set(struct hkvm_vcpu *v, const struct x86_state *st)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(msr_map); i++) {
-		struct one_msr one = { .head.nmsrs = 1, .entry.index = msr_map[i].index };
+		union one_msr one = { .head.nmsrs = 1 };
 		u64 val;
 		int rc;
 
 		memcpy(&val, (const u8 *)st + msr_map[i].off, sizeof(val));
-		one.entry.data = val;
+		one.head.entries[0].index = msr_map[i].index;
+		one.head.entries[0].data = val;
 		rc = hkvm_ioctl(v->fd, KVM_SET_MSRS, &one);
 		if (rc < 0)
 			return rc;
