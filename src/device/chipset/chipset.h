@@ -56,7 +56,7 @@ u64 apics_base(struct apics *a, unsigned cpu);
 int apics_ack(struct apics *a, unsigned cpu, bool peek);
 void apics_set_tpr(struct apics *a, unsigned cpu, u8 cr8); /* [vcpu] */
 u8 apics_get_tpr(struct apics *a, unsigned cpu);
-/* [any] An MSI or IOAPIC message (SDM 3A 11.11) */
+/* [any] An MSI or IOAPIC message (SDM 3A 11.11). 0, -ENOENT nobody took it, -EINVAL no such address */
 int apics_msi(struct apics *a, u64 addr, u32 data);
 /* [any] Level of the LINT0 (PIC output), LINT1 (NMI) pins of CPU 0 (LINT0) */
 void apics_lint0(struct apics *a, int level);
@@ -81,8 +81,10 @@ extern const struct dev_class pit_class;     /* 0x40..0x43, 0x61 */
 extern const struct dev_class rtc_class;     /* 0x70, 0x71 */
 extern const struct dev_class hpet_class;    /* 0xFED00000 */
 extern const struct dev_class pmtimer_class; /* 0x408 */
-extern const struct dev_class power_class;   /* PM1 0x400..0x405, SMI command 0xB2, reset 0xCF9 */
-extern const struct dev_class i8042_class;   /* 0x60, 0x64 stub with reset */
+/* PM1 0x400..0x405, SMI command 0xB2. The reset register 0xCF9 lies inside the PCI address
+ * register 0xCF8..0xCFB and is answered by device/pci/host.c. */
+extern const struct dev_class power_class;
+extern const struct dev_class i8042_class;   /* 0x60, 0x64, 0x92: no keyboard; reset */
 extern const struct dev_class post_class;    /* 0x84, 0x80 and other ports that must swallow writes */
 extern const struct dev_class debug_exit_class; /* isa-debug-exit, 0xF4 */
 
@@ -99,6 +101,11 @@ struct rtc_config {
 	u64 low_bytes, high_bytes; /* RAM below 4 GiB and from 4 GiB: CMOS cells 0x34.., 0x5B.. */
 };
 void rtc_configure(struct dev *rtc, const struct rtc_config *cfg); /* [setup] before plug */
+
+/* The id word that the ACPI HPET table repeats: 8 timers, 64-bit counter, legacy replacement */
+#define HPET_CAP_ID 0x8086a701u
+/* Whose IRQ 0 and 8 the HPET takes in legacy replacement mode; [setup], either may be NULL */
+void hpet_replaces(struct dev *hpet, struct dev *pit, struct dev *rtc);
 
 void power_button(struct dev *power);			/* [any] */
 bool power_acpi_on(struct dev *power);			/* [any] */

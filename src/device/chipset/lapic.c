@@ -292,9 +292,16 @@ int apics_ack(struct apics *a, unsigned cpu, bool peek)
 			l->extint = false;
 		pthread_mutex_unlock(&l->lock);
 		vec = a->extint(a->extint_arg, peek);
-		if (vec >= 0)
+		if (vec >= 0 && peek)
 			return vec;
 		pthread_mutex_lock(&l->lock);
+		if (vec >= 0) {
+			/* Ours waits behind it: the vCPU is to ask again */
+			t.intr = lapic_on(l) && deliverable(l) >= 0;
+			pthread_mutex_unlock(&l->lock);
+			lapic_act(l, &t);
+			return vec;
+		}
 	}
 	pv_sync_locked(l, &t);
 	vec = lapic_on(l) ? deliverable(l) : -1;
@@ -319,9 +326,10 @@ void apics_lint0(struct apics *a, int level)
 	pthread_mutex_lock(&l->lock);
 	rose = level && !l->lint0;
 	l->lint0 = level;
-	if (!lapic_on(l))
-		t.intr = level;
-	else if (rose)
+	/* ExtINT is passed on each time the PIC says so: it may have several to give */
+	if (level && wants_pic_locked(l))
+		t.intr = true;
+	else if (rose && lapic_on(l))
 		lapic_lvt_fire_locked(l, LVT_LINT0, &t);
 	pthread_mutex_unlock(&l->lock);
 	lapic_act(l, &t);

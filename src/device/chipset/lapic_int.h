@@ -137,7 +137,6 @@ void lapic_accept_locked(struct lapic *l, u8 vector, bool level, struct lapic_to
 void lapic_act(struct lapic *l, const struct lapic_todo *t);
 
 /* lapic_msg.c; no lock held */
-void lapic_send(struct apics *a, const struct apic_msg *msg);
 void lapic_icr(struct lapic *l, u64 icr, bool wide);
 
 /* lapic_timer.c; @l->lock is held but for init and quiet */

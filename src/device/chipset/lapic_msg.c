@@ -75,18 +75,21 @@ static u64 arbitrate(struct apics *a, u64 set)
 	return best_ppr == ~0u ? 0 : BIT64(best);
 }
 
-static void accept_msg(struct lapic *l, const struct apic_msg *m)
+/* Return: did it take the message? */
+static bool accept_msg(struct lapic *l, const struct apic_msg *m)
 {
 	const struct apic_cpu_sink *s = &l->set->cfg.sink;
 	struct lapic_todo t = { 0 };
+	bool taken = true;
 
 	if (!lapic_on(l))
-		return; /* 11.4.7.1: not there at all */
+		return false; /* 11.4.7.1: not there at all */
 	switch (m->mode) {
 	case APIC_FIXED:
 	case APIC_LOWEST:
 		pthread_mutex_lock(&l->lock);
-		if (lapic_on(l) && lapic_sw_on(l))
+		taken = lapic_on(l) && lapic_sw_on(l);
+		if (taken)
 			lapic_accept_locked(l, m->vector, m->level, &t);
 		pthread_mutex_unlock(&l->lock);
 		break;
@@ -113,23 +116,23 @@ static void accept_msg(struct lapic *l, const struct apic_msg *m)
 		break;
 	}
 	lapic_act(l, &t);
+	return taken;
 }
 
-static void send_to(struct apics *a, const struct apic_msg *m, u64 set)
+/* Return: did anybody take it? */
+static bool send_to(struct apics *a, const struct apic_msg *m, u64 set)
 {
+	bool taken = false;
+
 	if (m->mode == APIC_LOWEST)
 		set = arbitrate(a, set);
 	while (set) {
 		unsigned i = (unsigned)__builtin_ctzll(set);
 
 		set &= set - 1;
-		accept_msg(&a->lapic[i], m);
+		taken |= accept_msg(&a->lapic[i], m);
 	}
-}
-
-void lapic_send(struct apics *a, const struct apic_msg *m)
-{
-	send_to(a, m, find_targets(a, m));
+	return taken;
 }
 
 int apics_msi(struct apics *a, u64 addr, u32 data)
@@ -149,8 +152,7 @@ int apics_msi(struct apics *a, u64 addr, u32 data)
 	/* Redirection hint: 11.11.1, only of meaning with a logical destination */
 	if ((addr & BIT(3)) && m.logical && m.mode == APIC_FIXED)
 		m.mode = APIC_LOWEST;
-	lapic_send(a, &m);
-	return 0;
+	return send_to(a, &m, find_targets(a, &m)) ? 0 : -ENOENT;
 }
 
 /* The ICR was written; table 11-3 says which combinations are valid */
