@@ -23,6 +23,7 @@ endif
 VERSION := $(shell sed -n 's/^\#\# \(v0\.[0-9]*\).*/\1/p' CHANGELOG.md 2>/dev/null | head -n 1)
 SONAME := libhyperkit.so.0
 
+.DEFAULT_GOAL := all
 PKGS := zydis
 include tools/deps.mk
 

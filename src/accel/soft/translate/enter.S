@@ -101,7 +101,8 @@ begin sc_thunk_branch
 	jmp sc_leave
 	.size sc_thunk_branch, . - sc_thunk_branch
 
-	/* rax: where to go on, or 0 to leave. Flags come from the stash. */
+	/* rax: where to go on, or 0 to leave. Flags come from the stash, r8 is the address
+	 * that the probe may have to look up again. */
 	.macro resume
 	testq %rax, %rax
 	jz 1f
@@ -111,6 +112,7 @@ begin sc_thunk_branch
 	addb $0x7f, %al
 	sahf
 	movq GPR(0), %rax
+	movq %gs:SC_OFF_SCRATCH + 8, %r8
 	jmpq *%gs:SC_OFF_RESUME
 1:	jmp sc_leave
 	.endm
@@ -121,6 +123,7 @@ begin sc_thunk_slow
 	save_gprs
 	popq %rsi
 	movq %gs:SC_OFF_SELF, %rdi
+	movq %r8, %gs:SC_OFF_SCRATCH + 8
 	movq %r8, %rdx
 	call sc_slow_access
 	resume
