@@ -1,4 +1,5 @@
-#!/usr/bin/env bash
+#!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# The bare guests of guests.cfg under accelerator soft
+# timeout: 240
+# Bare guests under soft
 HYPERKIT=$HK_BUILD/hyperkit exec "$HK_TOP/test/guest/run-guests" soft

@@ -74,7 +74,8 @@ trampoline:
 	mov	$4096, %eax
 	lock xadd %eax, ap_stack
 	lea	4096(%eax), %esp
-	call	ap_main
+	mov	$ap_main, %eax		/* not relative: this is a copy */
+	call	*%eax
 4:	cli
 	hlt
 	jmp	4b
