@@ -139,11 +139,14 @@ static unsigned subst_reg(struct subst *s, unsigned g)
 	return s->host[s->n++];
 }
 
-/* Fields of the instruction after substitution */
-struct fields {
-	unsigned reg, rm, vvvv; /* 0..15 */
-	bool has_vvvv_gpr;
-};
+/* One register field; true: it stays as it is */
+static bool replace(struct subst *s, unsigned *field)
+{
+	unsigned was = *field;
+
+	*field = subst_reg(s, was);
+	return *field == was;
+}
 
 static bool is_high8(const struct sc_insn *in)
 {
@@ -267,7 +270,7 @@ bool tr_copy(struct tr *t)
 	bool mem = in->flags & SC_I_MEM, vex = in->encoding == SC_ENC_VEX, high = is_high8(in);
 	struct subst s = { .pool = mem ? pool_mem : pool_reg };
 	unsigned reg = 0, rm = 0, vvvv = 0, base = H_R8, i;
-	bool has_modrm = in->off_modrm, plain_write;
+	bool has_modrm = in->off_modrm, plain_write, as_is;
 	int f = 0;
 
 	if (!tr_can_copy(t, in))
@@ -291,7 +294,6 @@ bool tr_copy(struct tr *t)
 		f = gpr_fields(in, reg, rm, mem);
 		if (f < 0)
 			return false;
-		/* ModRM.reg of a group is copied; of 8-bit forms without REX it may be ah..bh */
 	}
 	if (high) {
 		/* ah..bh: the bytes must have no REX, so no register may need one */
@@ -303,13 +305,13 @@ bool tr_copy(struct tr *t)
 			return false;
 		f = 0;
 	}
-	/* Nothing to replace: the bytes as they are */
+	as_is = !mem;
 	if (f & 1)
-		reg = subst_reg(&s, reg);
+		as_is &= replace(&s, &reg);
 	if (f & 2)
-		rm = subst_reg(&s, rm);
+		as_is &= replace(&s, &rm);
 	if (f & 4)
-		vvvv = subst_reg(&s, vvvv);
+		as_is &= replace(&s, &vvvv);
 
 	if (mem) {
 		bool write = in->op[in->mem_op].act & SC_ACT_W;
@@ -332,10 +334,10 @@ bool tr_copy(struct tr *t)
 		e_mov(&t->e, H_R9, H_RDI);
 		e_mov(&t->e, H_RDI, H_R8);
 	}
-	if (vex)
-		emit_vex(t, in, reg, rm, vvvv, mem);
-	else if (!mem && high)
+	if (as_is)
 		emit_raw(t, in);
+	else if (vex)
+		emit_vex(t, in, reg, rm, vvvv, mem);
 	else
 		emit_legacy(t, in, reg, rm, mem, base, !high);
 	if (high && mem)
