@@ -56,12 +56,13 @@ enum sc_tlb_kind { SC_TLB_KERNEL, SC_TLB_USER, SC_NUM_TLBS };
 
 enum sc_access { SC_READ = 0, SC_WRITE = SC_PF_W, SC_EXEC = SC_PF_I };
 
-/* Indirect-branch cache: guest rip -> host code, one table per CPL class */
+/* Indirect-branch cache: guest rip -> host code, one table per CPL class. The index mixes
+ * in the page number: code of different pages has the same offsets. */
 struct sc_ibtc {
 	u64 rip;
 	void *host; /* entry that expects the flags in v->flags_stash */
 };
-#define SC_IBTC_BITS 11
+#define SC_IBTC_BITS 12
 #define SC_IBTC_ENTRIES (1u << SC_IBTC_BITS)
 
 /* -------------------------------------------------------------------- VM */

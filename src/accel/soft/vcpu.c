@@ -198,7 +198,7 @@ static struct sc_block *find_block(struct sc_vcpu *v)
 static void remember(struct sc_vcpu *v, const struct sc_block *b)
 {
 	enum sc_tlb_kind k = mmu_kind(v);
-	struct sc_ibtc *t = &v->ibtc[k][v->rip & (SC_IBTC_ENTRIES - 1)];
+	struct sc_ibtc *t = mmu_ibtc(v, k, v->rip);
 
 	if (k == SC_TLB_KERNEL && !v->fetch[v->rip >> PAGE_SHIFT & (ARRAY_LEN(v->fetch) - 1)].global)
 		v->ibtc_local = true;
@@ -248,7 +248,7 @@ static void run_blocks(struct sc_vcpu *v)
 	}
 	for (;;) {
 		if (!b) {
-			struct sc_ibtc *t = &v->ibtc[k][v->rip & (SC_IBTC_ENTRIES - 1)];
+			struct sc_ibtc *t = mmu_ibtc(v, k, v->rip);
 			void *host = t->host;
 
 			if (t->rip != v->rip) {

@@ -75,7 +75,7 @@ struct sc_page {
 	u8 decoded;	      /* the interpreter keeps decoded instructions of it */
 };
 
-#define SC_HASH_BITS 15
+#define SC_HASH_BITS 18
 
 struct sc_cache {
 	pthread_mutex_t lock;

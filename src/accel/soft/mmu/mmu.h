@@ -58,6 +58,11 @@ static inline enum sc_tlb_kind mmu_kind(const struct sc_vcpu *v)
 {
 	return v->cpl == 3 ? SC_TLB_USER : SC_TLB_KERNEL;
 }
+/* Slot of the branch cache; translate/tr_flow.c computes the same */
+static inline struct sc_ibtc *mmu_ibtc(struct sc_vcpu *v, enum sc_tlb_kind k, u64 rip)
+{
+	return &v->ibtc[k][(rip >> PAGE_SHIFT ^ rip) & (SC_IBTC_ENTRIES - 1)];
+}
 /* A tag that no address with this index can have */
 static inline u64 mmu_no_tag(unsigned index)
 {

@@ -59,6 +59,8 @@ static void jump_r8(struct tr *t)
 
 	_Static_assert(sizeof(struct sc_ibtc) == 16, "the shift below");
 	e8(e, 0x45), e8(e, 0x89), e8(e, 0xc1);			/* mov r9d, r8d */
+	e8(e, 0x41), e8(e, 0xc1), e8(e, 0xe9), e8(e, PAGE_SHIFT); /* shr r9d, 12 */
+	e8(e, 0x45), e8(e, 0x31), e8(e, 0xc1);			/* xor r9d, r8d */
 	e8(e, 0x41), e8(e, 0x81), e8(e, 0xe1);			/* and r9d, index mask */
 	e32(e, SC_IBTC_ENTRIES - 1);
 	e8(e, 0x41), e8(e, 0xc1), e8(e, 0xe1), e8(e, 4);	/* shl r9d, 4 */
