@@ -19,6 +19,8 @@
 
 #include "accel/soft/interp/native.h"
 
+#define MXCSR_MM BIT(17)
+
 static bool is_x87(const struct sc_insn *in)
 {
 	return in->encoding == SC_ENC_LEGACY && in->map == 0 &&
@@ -111,6 +113,8 @@ static enum sc_nat_kind kind_of(const struct sc_insn *in)
 	case ZYDIS_MNEMONIC_VMASKMOVPD:
 	case ZYDIS_MNEMONIC_VPMASKMOVD:
 	case ZYDIS_MNEMONIC_VPMASKMOVQ: return SC_NAT_VMASKMOV;
+	case ZYDIS_MNEMONIC_VZEROALL:
+	case ZYDIS_MNEMONIC_VZEROUPPER: return in->code == 8 ? SC_NAT_PLAIN : SC_NAT_VZERO;
 	default:
 		if (in->flags & SC_I_VSIB)
 			return SC_NAT_GATHER;
@@ -138,6 +142,33 @@ static enum sc_nat_check check_of(const struct sc_insn *in, enum sc_nat_kind kin
 	    (has_kind(in, SC_OP_MMX) && !has_kind(in, SC_OP_XMM)))
 		return SC_NAT_C_MMX;
 	return SC_NAT_C_SSE;
+}
+
+/* Does a misaligned memory operand raise #GP? The host would tell, but only after the page
+ * faults that come later by rights. */
+static bool must_align(const struct sc_insn *in)
+{
+	switch (in->mnemonic) {
+	case ZYDIS_MNEMONIC_MOVUPS:
+	case ZYDIS_MNEMONIC_MOVUPD:
+	case ZYDIS_MNEMONIC_MOVDQU:
+	case ZYDIS_MNEMONIC_LDDQU:
+	case ZYDIS_MNEMONIC_PCMPESTRI:
+	case ZYDIS_MNEMONIC_PCMPESTRM:
+	case ZYDIS_MNEMONIC_PCMPISTRI:
+	case ZYDIS_MNEMONIC_PCMPISTRM: return false;
+	case ZYDIS_MNEMONIC_VMOVAPS:
+	case ZYDIS_MNEMONIC_VMOVAPD:
+	case ZYDIS_MNEMONIC_VMOVDQA:
+	case ZYDIS_MNEMONIC_VMOVNTPS:
+	case ZYDIS_MNEMONIC_VMOVNTPD:
+	case ZYDIS_MNEMONIC_VMOVNTDQ:
+	case ZYDIS_MNEMONIC_VMOVNTDQA: return true;
+	default:
+		/* SHA: Intel wants alignment, AMD does not */
+		return in->encoding == SC_ENC_LEGACY && in->flags & SC_I_MEM &&
+		       in->mem_size == 16 && in->isa_set != ZYDIS_ISA_SET_SHA;
+	}
 }
 
 void sc_native_classify(const struct sc_insn *in, struct sc_nat *e)
@@ -168,6 +199,8 @@ void sc_native_classify(const struct sc_insn *in, struct sc_nat *e)
 		 * x87 one is tested before, so what the snippet raises is #XM */
 		e->flags |= SC_NAT_F_PENDING;
 	}
+	if (must_align(in))
+		e->flags |= SC_NAT_F_ALIGNED;
 }
 
 static void check(struct sc_vcpu *v, const struct sc_nat *e)
@@ -216,6 +249,20 @@ static void check_pending(struct sc_vcpu *v)
 		sc_throw(v, X86_VEC_MF);
 }
 
+/* AMD's misaligned mode (MXCSR.MM) lets loads of arithmetic instructions pass: then the host
+ * decides in its own time */
+static void check_aligned(struct sc_vcpu *v, gva_t a, unsigned size)
+{
+	u32 mxcsr;
+
+	if (likely(!(a & (size - 1))))
+		return;
+	sc_fpu_load(v);
+	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+	if (!(mxcsr & MXCSR_MM))
+		sc_gp0(v);
+}
+
 /* Place in the buffer that has the alignment of @a */
 static u8 *bounce_at(struct sc_vcpu *v, gva_t a)
 {
@@ -232,6 +279,8 @@ static void run_mem(struct sc_vcpu *v, const struct sc_insn *in, const struct sc
 	if (unlikely(!size || size > 256))
 		sc_ud(v);
 	a = sc_lin_any(v, in->seg, sc_ea(v, in), size, write);
+	if (e->flags & SC_NAT_F_ALIGNED)
+		check_aligned(v, a, size);
 	p = write ? sc_rw_ptr(v, a, size) : sc_r_ptr(v, a, size);
 	if (likely(p)) {
 		sc_native_call(v, e, p);
@@ -315,6 +364,7 @@ bool sc_native_exec(struct sc_vcpu *v, const struct sc_insn *in)
 	case SC_NAT_MASKMOV: sc_native_maskmov(v, in); return true;
 	case SC_NAT_VMASKMOV: sc_native_vmaskmov(v, in); return true;
 	case SC_NAT_GATHER: sc_native_gather(v, in); return true;
+	case SC_NAT_VZERO: sc_native_vzero(v, in); return true;
 	case SC_NAT_UD: break;
 	}
 	return false;

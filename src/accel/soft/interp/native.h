@@ -30,7 +30,8 @@ enum sc_nat_kind {
 	SC_NAT_XSAVE, SC_NAT_XSAVEOPT, SC_NAT_XSAVEC, SC_NAT_XRSTOR,
 	SC_NAT_MASKMOV,	 /* MASKMOVDQU, MASKMOVQ */
 	SC_NAT_VMASKMOV,
-	SC_NAT_GATHER
+	SC_NAT_GATHER,
+	SC_NAT_VZERO	 /* VZEROALL, VZEROUPPER outside 64-bit mode */
 };
 
 /* Which rules of SDM 3A 2.5 (CR0) and 13 (OSFXSR, XSAVE) apply */
@@ -57,6 +58,7 @@ enum sc_nat_feature {
 #define SC_NAT_F_PENDING BIT(0) /* an x87 exception that waits is #MF first */
 #define SC_NAT_F_X87 BIT(1)	/* SIGFPE is #MF */
 #define SC_NAT_F_PREREAD BIT(2) /* store that may not happen: the buffer starts as memory is */
+#define SC_NAT_F_ALIGNED BIT(3) /* memory operand must be aligned to its size */
 
 struct sc_nat {
 	u64 key[2]; /* instruction bytes, code size in the last; key[1] 0: free */
@@ -110,5 +112,6 @@ void sc_native_xrstor(struct sc_vcpu *v, const struct sc_insn *in);
 void sc_native_maskmov(struct sc_vcpu *v, const struct sc_insn *in);
 void sc_native_vmaskmov(struct sc_vcpu *v, const struct sc_insn *in);
 void sc_native_gather(struct sc_vcpu *v, const struct sc_insn *in);
+void sc_native_vzero(struct sc_vcpu *v, const struct sc_insn *in);
 
 #endif

@@ -167,6 +167,18 @@ static enum gpr_field gpr_field(const struct sc_insn *in)
 	return GPR_NONE; /* FNSTSW AX */
 }
 
+/* Those whose VEX.W means 64-bit integers, which 32-bit code does not have: there it is ignored.
+ * The memory forms count, too. */
+static bool integer_width(const struct sc_insn *in)
+{
+	if (in->map == 1)
+		return in->opcode == 0x2a || in->opcode == 0x2c || in->opcode == 0x2d ||
+		       in->opcode == 0x6e || in->opcode == 0x7e;
+	/* PEXTRx, PINSRx; PCMPESTRx, whose lengths are in EAX and EDX */
+	return in->map == 3 && (in->opcode == 0x16 || in->opcode == 0x22 || in->opcode == 0x60 ||
+				in->opcode == 0x61);
+}
+
 /* VEX prefix: registers that became RBX or [RSI] lose their extension bit, and outside
  * 64-bit mode the ignored bits take the value that keeps registers 0..7 */
 static void put_vex(struct out *o, const struct sc_insn *in, enum gpr_field g)
@@ -191,7 +203,7 @@ static void put_vex(struct out *o, const struct sc_insn *in, enum gpr_field g)
 	if (in->code != 8) {
 		b1 |= 0xe0;
 		b2 |= 0x40;
-		if (g != GPR_NONE)
+		if (integer_width(in))
 			b2 &= 0x7f;
 	}
 	put(o, 0xc4 | b1 << 8 | (u32)b2 << 16, 3);

@@ -6,7 +6,10 @@
  *
  * A masked store checks all its elements before the first is written. A gather instead
  * makes progress as the hardware does: finished elements are in the destination, their mask
- * bits are clear, and the instruction starts again after the fault (SDM 2, VGATHERDPD). */
+ * bits are clear, and the instruction starts again after the fault (SDM 2, VGATHERDPD).
+ *
+ * VZEROALL and VZEROUPPER of 32-bit code are here, too: they leave registers 8 to 15 alone,
+ * which the host in 64-bit mode would not. */
 #include <Zydis/Mnemonic.h>
 
 #include "accel/soft/interp/native.h"
@@ -47,7 +50,8 @@ void sc_native_maskmov(struct sc_vcpu *v, const struct sc_insn *in)
 {
 	bool mmx = in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
 	unsigned n = mmx ? 8 : 16, ext = in->code == 8 ? 15 : 7;
-	unsigned src, mask, first = n, last = 0;
+	unsigned src, mask;
+	bool any = false;
 	u64 di = v->gpr[X86_RDI] & sc_addr_mask(in->addrsize);
 	u8 data[16], m[16];
 	gva_t a;
@@ -78,16 +82,13 @@ void sc_native_maskmov(struct sc_vcpu *v, const struct sc_insn *in)
 		sc_copy(data, xmm(v, src), n);
 		sc_copy(m, xmm(v, mask), n);
 	}
-	for (unsigned i = 0; i < n; i++) {
-		if (!(m[i] & 0x80))
-			continue;
-		first = MIN(first, i);
-		last = i;
-	}
-	if (first != n) {
+	for (unsigned i = 0; i < n; i++)
+		any |= m[i] & 0x80;
+	if (any) {
 		a = sc_lin_any(v, in->seg, di, n, true);
-		sc_check_write(v, a + first, last + 1 - first);
-		for (unsigned i = first; i <= last; i++)
+		/* Faults may come for bytes that are masked out (SDM 2, MASKMOVDQU), as on AMD */
+		sc_check_write(v, a, n);
+		for (unsigned i = 0; i < n; i++)
 			if (m[i] & 0x80)
 				sc_write(v, a + i, data[i], 1);
 	}
@@ -159,15 +160,14 @@ void sc_native_gather(struct sc_vcpu *v, const struct sc_insn *in)
 		base += v->gpr[in->base];
 	sc_fpu_save(v);
 	vec_in_use(v);
-	/* First every mask element becomes all ones or zero; that is visible after a fault */
-	for (unsigned i = 0; i < n; i++)
-		elem_set(v, mask, i, size, elem_get(v, mask, i, size) & mbit ? ~0ull : 0);
 	for (unsigned i = 0; i < n; i++) {
 		u64 x, off;
 		gva_t a;
 
-		if (!elem_get(v, mask, i, size))
+		if (!(elem_get(v, mask, i, size) & mbit)) {
+			elem_set(v, mask, i, size, 0);
 			continue;
+		}
 		x = elem_get(v, idx, i, isize);
 		if (isize == 4)
 			x = (u64)(s64)(s32)x;
@@ -176,9 +176,18 @@ void sc_native_gather(struct sc_vcpu *v, const struct sc_insn *in)
 		elem_set(v, dst, i, size, sc_read(v, a, size));
 		elem_set(v, mask, i, size, 0);
 	}
-	/* Bytes above the gathered elements, of both registers */
-	for (unsigned i = n; i < 32 / size; i++) {
-		elem_set(v, dst, i, size, 0);
+	/* Done: the whole mask and the bytes above the destination are cleared */
+	for (unsigned i = 0; i < 32 / size; i++) {
 		elem_set(v, mask, i, size, 0);
+		if (i >= n)
+			elem_set(v, dst, i, size, 0);
 	}
+}
+
+void sc_native_vzero(struct sc_vcpu *v, const struct sc_insn *in)
+{
+	sc_fpu_save(v);
+	if (in->mnemonic == ZYDIS_MNEMONIC_VZEROALL)
+		sc_zero(xmm(v, 0), 8 * 16);
+	sc_zero(ymmh(v, 0), 8 * 16);
 }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* test/isa/compare.c - What must be equal after a case, and how differences are told */
+#include <Zydis/Zydis.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "isa.h"
+
+#define ARITH 0x8d5u
+#define DF 0x400u
+
+static const char *const gpr_name[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+					  "r8",	 "r9",	"r10", "r11", "r12", "r13", "r14", "r15" };
+
+void isa_normalize(struct isa_state *st)
+{
+	u64 bv;
+
+	memcpy(&bv, st->xsave + 512, 8);
+	if (!(bv & 1)) {
+		memset(st->xsave, 0, 24);
+		st->xsave[0] = 0x7f;
+		st->xsave[1] = 3;
+		memset(st->xsave + 32, 0, 128);
+	}
+	if (!(bv & 2))
+		memset(st->xsave + 160, 0, 256);
+	if (!(bv & 4))
+		memset(st->xsave + 576, 0, 256);
+	memset(st->xsave + 6, 0, 18);	/* FOP, FIP, FDP */
+	memset(st->xsave + 28, 0, 4);	/* MXCSR_MASK */
+	for (unsigned i = 0; i < 8; i++)
+		memset(st->xsave + 32 + 16 * i + 10, 0, 6);
+	memset(st->xsave + 416, 0, 576 - 416);
+}
+
+void isa_print_code(const struct isa_case *c)
+{
+	ZydisDisassembledInstruction d;
+	ZydisMachineMode mode = c->bits == 8 ? ZYDIS_MACHINE_MODE_LONG_64
+					     : ZYDIS_MACHINE_MODE_LEGACY_32;
+
+	for (unsigned at = 0; at < c->len;) {
+		fprintf(stderr, "    %#llx ", (unsigned long long)(ISA_CODE + at));
+		if (!ZYAN_SUCCESS(ZydisDisassembleIntel(mode, ISA_CODE + at, c->code + at,
+							c->len - at, &d))) {
+			fprintf(stderr, " ?\n");
+			return;
+		}
+		for (unsigned i = 0; i < d.info.length; i++)
+			fprintf(stderr, " %02x", c->code[at + i]);
+		fprintf(stderr, "   %s\n", d.text);
+		at += d.info.length;
+	}
+}
+
+static void show_bytes(const char *what, const u8 *a, const u8 *b, const u8 *in, unsigned len)
+{
+	fprintf(stderr, "  %s\n    before  ", what);
+	for (unsigned i = len; i--;)
+		fprintf(stderr, "%02x", in[i]);
+	fprintf(stderr, "\n    want    ");
+	for (unsigned i = len; i--;)
+		fprintf(stderr, "%02x", a[i]);
+	fprintf(stderr, "\n    got     ");
+	for (unsigned i = len; i--;)
+		fprintf(stderr, "%02x", b[i]);
+	fprintf(stderr, "\n");
+}
+
+static unsigned diff_bytes(const char *what, int index, const u8 *a, const u8 *b, const u8 *in,
+			   unsigned len)
+{
+	char name[48];
+
+	if (!memcmp(a, b, len))
+		return 0;
+	snprintf(name, sizeof(name), index < 0 ? "%s" : "%s%d", what, index);
+	show_bytes(name, a, b, in, len);
+	return 1;
+}
+
+static unsigned diff_memory(const char *what, const u8 *a, const u8 *b, const u8 *in, unsigned len)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < len && n < 4; i += 16) {
+		char name[32];
+
+		if (!memcmp(a + i, b + i, 16))
+			continue;
+		snprintf(name, sizeof(name), "%s+%#x", what, i);
+		show_bytes(name, a + i, b + i, in + i, 16);
+		n++;
+	}
+	return n;
+}
+
+int isa_compare(const struct isa_case *c, const char *engine, const struct isa_result *want,
+		const struct isa_result *got)
+{
+	u64 flags = (ARITH | DF) & ~c->undefined, keep = c->bits == 8 ? ~0ull : 0xffffffff;
+	const u8 *x = want->out.xsave, *y = got->out.xsave, *z = c->in.xsave;
+	unsigned n = 0;
+
+	if (want->vector == got->vector && want->fault_addr == got->fault_addr &&
+	    want->out.rip == got->out.rip && !got->gave_up &&
+	    !((want->out.rflags ^ got->out.rflags) & flags) &&
+	    (c->bits != 8 || !memcmp(want->out.gpr, got->out.gpr, sizeof(want->out.gpr))) &&
+	    c->bits == 8 && !memcmp(x, y, ISA_XSAVE_LEN) &&
+	    !memcmp(want->data, got->data, ISA_DATA_LEN) &&
+	    !memcmp(want->stack, got->stack, ISA_STACK_LEN))
+		return 0;
+
+	/* Something, or 32-bit code: look closer */
+	if (got->gave_up)
+		n++, fprintf(stderr, "  gave up at rip %#llx\n", (unsigned long long)got->out.rip);
+	if (want->vector != got->vector)
+		n++, fprintf(stderr, "  fault: want %d got %d (-1: none)\n", want->vector, got->vector);
+	else if (want->fault_addr != got->fault_addr)
+		n++, fprintf(stderr, "  fault address: want %#llx got %#llx\n",
+			     (unsigned long long)want->fault_addr,
+			     (unsigned long long)got->fault_addr);
+	if (want->out.rip != got->out.rip)
+		n++, fprintf(stderr, "  rip: want %#llx got %#llx\n",
+			     (unsigned long long)want->out.rip, (unsigned long long)got->out.rip);
+	if ((want->out.rflags ^ got->out.rflags) & flags)
+		n++, fprintf(stderr, "  flags: before %#llx want %#llx got %#llx (compared %#llx)\n",
+			     (unsigned long long)c->in.rflags & (ARITH | DF),
+			     (unsigned long long)want->out.rflags & (ARITH | DF),
+			     (unsigned long long)got->out.rflags & (ARITH | DF),
+			     (unsigned long long)flags);
+	for (unsigned i = 0; i < (c->bits == 8 ? 16 : 8); i++)
+		if ((want->out.gpr[i] ^ got->out.gpr[i]) & keep)
+			n++, fprintf(stderr, "  %s: before %#llx want %#llx got %#llx\n", gpr_name[i],
+				     (unsigned long long)c->in.gpr[i],
+				     (unsigned long long)want->out.gpr[i],
+				     (unsigned long long)got->out.gpr[i]);
+	n += diff_bytes("fcw, fsw, ftw (high to low: ftw fsw fcw)", -1, x, y, z, 5);
+	n += diff_bytes("mxcsr", -1, x + 24, y + 24, z + 24, 4);
+	for (int i = 0; i < 8; i++)
+		n += diff_bytes("st", i, x + 32 + 16 * i, y + 32 + 16 * i, z + 32 + 16 * i, 10);
+	for (int i = 0; i < 16; i++) {
+		n += diff_bytes("xmm", i, x + 160 + 16 * i, y + 160 + 16 * i, z + 160 + 16 * i, 16);
+		n += diff_bytes("ymmh", i, x + 576 + 16 * i, y + 576 + 16 * i, z + 576 + 16 * i, 16);
+	}
+	n += diff_memory("data", want->data, got->data, c->data, ISA_DATA_LEN);
+	n += diff_memory("stack", want->stack, got->stack, c->stack, ISA_STACK_LEN);
+	if (n) {
+		fprintf(stderr, "  %s differs from the host after\n", engine);
+		isa_print_code(c);
+	}
+	return n != 0;
+}
