@@ -8,7 +8,8 @@
  * or changes directory. Many VMs may live in one process, each used from any
  * thread unless a function says otherwise. The software CPU installs handlers
  * for SIGSEGV, SIGBUS and SIGFPE once per process; signals that did not come
- * from guest code are passed on to the handlers that were there before.
+ * from guest code are passed on to the handlers that were there before. KVM takes
+ * one real-time signal, the highest that has no handler, to interrupt its vCPUs.
  *
  * Functions return 0 or a negative errno. Those that take a `struct hk_err *`
  * (may be NULL) leave one line of words there.

@@ -18,6 +18,17 @@
 #include "base/err.h"
 #include "base/strbuf.h"
 
+/* The kernel finds the target of an interrupt message through a map that it made
+ * while this vCPU was not yet in its list, and makes anew only when a LAPIC changes.
+ * Without this the INIT and SIPI of hkvm_inject() may reach nobody. */
+static int announce_lapic(struct hkvm_vcpu *v)
+{
+	struct kvm_lapic_state l;
+	int rc = hkvm_ioctl(v->fd, KVM_GET_LAPIC, &l);
+
+	return rc ? rc : hkvm_ioctl(v->fd, KVM_SET_LAPIC, &l);
+}
+
 int hkvm_vcpu_create(struct accel_vm *avm, unsigned cpu, struct accel_vcpu **out,
 		     struct hk_err *err)
 {
@@ -45,6 +56,11 @@ int hkvm_vcpu_create(struct accel_vm *avm, unsigned cpu, struct accel_vcpu **out
 		rc = err_set(err, -errno, "a vCPU's shared page: %s", strerror(errno));
 		goto fail;
 	}
+	rc = announce_lapic(v);
+	if (rc) {
+		err_set(err, rc, "a vCPU's LAPIC: %s", strerror(-rc));
+		goto fail;
+	}
 	atomic_store(&vm->cpu[cpu], v);
 	*out = &v->base;
 	return 0;
@@ -59,10 +75,10 @@ void hkvm_vcpu_destroy(struct accel_vcpu *av)
 
 	if (!v)
 		return;
-	if (v->run) {
+	if (atomic_load(&v->vm->cpu[v->cpu]) == v)
 		atomic_store(&v->vm->cpu[v->cpu], NULL);
+	if (v->run)
 		munmap(v->run, v->vm->run_bytes);
-	}
 	if (v->fd >= 0)
 		close(v->fd);
 	free(v);
