@@ -175,12 +175,30 @@ static void operands(struct sc_insn *in, const ZydisDecodedInstruction *zi,
 		}
 	}
 	in->nops = (u8)n;
-	if (in->flags & (SC_I_MEM | SC_I_MEM_HIDDEN)) {
-		if (in->base < 16)
-			in->gpr_read |= (u16)BIT(in->base);
-		if (in->index < 16 && !(in->flags & SC_I_VSIB))
-			in->gpr_read |= (u16)BIT(in->index);
-	}
+}
+
+/* SIB with mod 0 and base 5 is a bare disp32 whatever REX.B says. Zydis 4.0 takes r13d for
+ * the base when an address-size prefix is there. */
+static void correct_base(struct sc_insn *in)
+{
+	u32 disp;
+
+	if (!(in->flags & SC_I_MEM) || !in->off_sib || in->modrm >> 6 ||
+	    (in->raw[in->off_sib] & 7) != 5 || in->base == SC_REG_NONE || !in->off_disp)
+		return;
+	sc_copy(&disp, in->raw + in->off_disp, sizeof(disp));
+	in->base = SC_REG_NONE;
+	in->disp = (s32)disp;
+}
+
+static void note_address(struct sc_insn *in)
+{
+	if (!(in->flags & (SC_I_MEM | SC_I_MEM_HIDDEN)))
+		return;
+	if (in->base < 16)
+		in->gpr_read |= (u16)BIT(in->base);
+	if (in->index < 16 && !(in->flags & SC_I_VSIB))
+		in->gpr_read |= (u16)BIT(in->index);
 }
 
 static void encoding(struct sc_insn *in, const ZydisDecodedInstruction *zi)
@@ -329,6 +347,8 @@ enum sc_decode_result sc_decode(struct sc_vcpu *v, unsigned code, const u8 *buf,
 		in->flags |= SC_I_SEG;
 	operands(in, &zi, ops);
 	encoding(in, &zi);
+	correct_base(in);
+	note_address(in);
 	if (zi.cpu_flags) {
 		const ZydisAccessedFlags *f = zi.cpu_flags;
 		u32 sure = f->modified | f->set_0 | f->set_1;

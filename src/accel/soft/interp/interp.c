@@ -251,7 +251,6 @@ void sc_interp_one(struct sc_vcpu *v)
 	if (code != 8)
 		next = (u32)next;
 	v->rf_next = false;
-	v->stats.interp_insns++;
 	if (likely(handlers[cls]))
 		next = handlers[cls](v, in, next);
 	else if (cls != SC_C_NATIVE || !sc_native_exec(v, in))

@@ -127,14 +127,41 @@ static u64 do_cmpxchg(u64 old, u64 src, unsigned size, unsigned sub, u64 *ax)
 	return *ax & X86_FLAG_ZF << 8 ? c->src : old;
 }
 
+/* Whole registers through the host's instruction: whether a failed 32-bit one clears the upper
+ * half of its destination differs between CPUs */
+static void cmpxchg_registers(struct sc_vcpu *v, const struct sc_insn *in)
+{
+	u64 d = v->gpr[in->op[0].reg], s = v->gpr[in->op[1].reg], acc = v->gpr[X86_RAX];
+	u64 f = sc_flags_pack(v->rflags);
+
+#define CMPXCHG(m)                                                                      \
+	__asm__("movq %[f], %%rax\n\t" SC_FLAGS_IN "movq %[acc], %%rax\n\t"            \
+		"cmpxchg %" m "[s], %" m "[d]\n\t"                                      \
+		"movq %%rax, %[acc]" SC_FLAGS_OUT "\n\tmovq %%rax, %[f]"                \
+		: [d] "+&r"(d), [acc] "+&r"(acc), [f] "+&r"(f) : [s] "r"(s) : "rax", "cc")
+	switch (in->op[0].size) {
+	case 2: CMPXCHG("w"); break;
+	case 4: CMPXCHG("k"); break;
+	default: CMPXCHG("q"); break;
+	}
+#undef CMPXCHG
+	/* the destination last: it may be RAX itself, and then the compare succeeded */
+	v->gpr[X86_RAX] = acc;
+	v->gpr[in->op[0].reg] = d;
+	v->rflags = sc_flags_unpack(v->rflags, f);
+}
+
 u64 sc_h_cmpxchg(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 {
 	unsigned size = in->op[0].size;
 	struct cmpxchg c = { v->gpr[X86_RAX] & sc_size_mask(size), sc_op_read(v, in, 1) };
-	u64 old = sc_modify(v, in, do_cmpxchg, (u64)(uintptr_t)&c, in->flags & SC_I_LOCK);
+	u64 old;
 
-	/* a failed one writes the destination back, which zero-extends a 32-bit register;
-	 * sc_modify did. EAX is loaded only then. */
+	if (in->op[0].kind == SC_OP_GPR && size > 1) {
+		cmpxchg_registers(v, in);
+		return next;
+	}
+	old = sc_modify(v, in, do_cmpxchg, (u64)(uintptr_t)&c, in->flags & SC_I_LOCK);
 	if (!(v->rflags & X86_FLAG_ZF))
 		sc_set_gpr(v, X86_RAX, old, size);
 	return next;
@@ -174,13 +201,11 @@ u64 sc_h_cmpxchg8b(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 		z = cas_pair(p, &lo, &hi, new_lo, new_hi, wide);
 		sc_store_done(v);
 	} else {
-		struct sc_span s = { .p = { NULL } };
+		struct sc_span s;
 		u64 old[2] = { 0, 0 }, set[2];
 
-		if (split)
-			sc_span_open(v, a, 2 * half, &s);
-		if (s.p[0]) {
-			sc_bus_lock(v);
+		split = split && sc_span_lock(v, a, 2 * half, &s);
+		if (split) {
 			sc_span_load(&s, old);
 		} else {
 			sc_check_write(v, a, 2 * half);
@@ -195,10 +220,9 @@ u64 sc_h_cmpxchg8b(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 		set[1] = z ? new_hi : old[1];
 		if (!wide)
 			set[0] |= set[1] << 32;
-		if (s.p[0]) {
+		if (split) {
 			sc_span_store(&s, set);
-			sc_bus_unlock(v);
-			sc_span_done(v, &s);
+			sc_span_unlock(v, &s);
 		} else {
 			sc_write_bytes(v, a, set, 2 * half);
 		}

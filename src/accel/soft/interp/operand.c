@@ -73,21 +73,56 @@ static u64 cas(void *p, u64 old, u64 new, unsigned size)
 	return old & sc_size_mask(size);
 }
 
-void sc_span_open(struct sc_vcpu *v, gva_t a, unsigned size, struct sc_span *s)
+static void span_open(struct sc_vcpu *v, gva_t a, struct sc_span *s)
 {
-	gva_t second;
+	gva_t second = sc_long_mode(v) ? a + s->n[0] : (u32)(a + s->n[0]);
 
-	s->n[0] = (unsigned)(PAGE_BYTES - (a & ~PAGE_MASK));
-	s->n[1] = size - s->n[0];
-	second = sc_long_mode(v) ? a + s->n[0] : (u32)(a + s->n[0]);
 	s->p[0] = sc_rw_ptr(v, a, s->n[0]);
 	s->store_gpa[0] = v->store_gpa;
 	s->store_len[0] = v->store_len;
 	s->p[1] = sc_rw_ptr(v, second, s->n[1]);
 	s->store_gpa[1] = v->store_gpa;
 	s->store_len[1] = v->store_len;
-	if (!s->p[1])
-		s->p[0] = NULL;
+}
+
+/* span_open with a landing place of its own. false: it threw, v->exc says what. Only memory is
+ * used after the second return of __builtin_setjmp. */
+static bool __attribute__((noinline)) span_try(struct sc_vcpu *volatile v, volatile gva_t a,
+					       struct sc_span *volatile s)
+{
+	void *volatile saved[5];
+	volatile bool done = false;
+
+	for (unsigned i = 0; i < 5; i++)
+		saved[i] = v->throw_buf[i];
+	if (!__builtin_setjmp(v->throw_buf)) {
+		span_open(v, a, s);
+		done = true;
+	}
+	for (unsigned i = 0; i < 5; i++)
+		v->throw_buf[i] = saved[i];
+	return done;
+}
+
+static void NORETURN __attribute__((noinline)) throw_again(struct sc_vcpu *v)
+{
+	__builtin_longjmp(v->throw_buf, 1);
+}
+
+bool sc_span_lock(struct sc_vcpu *v, gva_t a, unsigned size, struct sc_span *s)
+{
+	s->n[0] = (unsigned)(PAGE_BYTES - (a & ~PAGE_MASK));
+	s->n[1] = size - s->n[0];
+	/* waiting for the lock leaves guest context: pointers from before would be stale */
+	sc_bus_lock(v);
+	if (!span_try(v, a, s)) {
+		sc_bus_unlock(v);
+		throw_again(v);
+	}
+	if (s->p[0] && s->p[1])
+		return true;
+	sc_bus_unlock(v);
+	return false;
 }
 
 void sc_span_load(const struct sc_span *s, void *buf)
@@ -102,8 +137,9 @@ void sc_span_store(const struct sc_span *s, const void *buf)
 	sc_copy(s->p[1], (const u8 *)buf + s->n[0], s->n[1]);
 }
 
-void sc_span_done(struct sc_vcpu *v, const struct sc_span *s)
+void sc_span_unlock(struct sc_vcpu *v, const struct sc_span *s)
 {
+	sc_bus_unlock(v);
 	for (unsigned i = 0; i < 2; i++) {
 		v->store_gpa = s->store_gpa[i];
 		v->store_len = s->store_len[i];
@@ -134,19 +170,14 @@ u64 sc_modify_mem(struct sc_vcpu *v, gva_t a, unsigned size, sc_modify_fn *fn, u
 		}
 		sc_store_done(v);
 	} else {
-		struct sc_span s = { .p = { NULL } };
+		struct sc_span s;
 
-		if (split && lock)
-			sc_span_open(v, a, size, &s);
-		if (s.p[0]) {
-			/* nothing below may throw: the lock would stay held */
+		if (split && lock && sc_span_lock(v, a, size, &s)) {
 			old = 0;
-			sc_bus_lock(v);
 			sc_span_load(&s, &old);
 			new = fn(old, src, size, sub, &ax);
 			sc_span_store(&s, &new);
-			sc_bus_unlock(v);
-			sc_span_done(v, &s);
+			sc_span_unlock(v, &s);
 		} else {
 			/* a device or ROM: LOCK has nobody to be atomic against */
 			sc_check_write(v, a, size);

@@ -25,19 +25,19 @@ u64 sc_modify(struct sc_vcpu *v, const struct sc_insn *in, sc_modify_fn *fn, u64
 u64 sc_modify_mem(struct sc_vcpu *v, gva_t a, unsigned size, sc_modify_fn *fn, u64 src,
 		  unsigned sub, bool lock);
 
-/* A locked access that crosses a page end*/
+/* A locked access that crosses a page end, both pages being RAM */
 struct sc_span {
-	void *p[2];	/* p[0] NULL: not RAM, use sc_read and sc_write */
+	void *p[2];
 	unsigned n[2];
 	gpa_t store_gpa[2];
 	unsigned store_len[2];
 };
-/* Find both halves of [a, a+size), which crosses a page end. Throws #PF. */
-void sc_span_open(struct sc_vcpu *v, gva_t a, unsigned size, struct sc_span *s);
+/* Take the bus lock and find both halves of [a, a+size). Throws #PF with the lock free. false: not
+ * all RAM and the lock is free; nobody else can be at it, so use sc_read and sc_write. */
+bool sc_span_lock(struct sc_vcpu *v, gva_t a, unsigned size, struct sc_span *s);
 void sc_span_load(const struct sc_span *s, void *buf);
 void sc_span_store(const struct sc_span *s, const void *buf);
-/* After the bus lock was dropped */
-void sc_span_done(struct sc_vcpu *v, const struct sc_span *s);
+void sc_span_unlock(struct sc_vcpu *v, const struct sc_span *s);
 
 static inline u64 sc_host_load(const void *p, unsigned size)
 {

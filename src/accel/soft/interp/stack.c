@@ -91,12 +91,9 @@ u64 sc_h_popf(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 {
 	u64 val, sp = sc_stack_add(v, in->opsize);
 
-	if (sc_vm86(v) && sc_iopl(v) < 3)
-		sc_gp0(v);
 	val = sc_stack_peek(v, 0, in->opsize);
 	sc_popf(v, val, in->opsize);
 	v->gpr[X86_RSP] = sp;
-	sc_if_changed(v);
 	return next;
 }
 
