@@ -62,7 +62,7 @@ struct sc_ibtc {
 	u64 rip;
 	void *host; /* entry that expects the flags in v->flags_stash */
 };
-#define SC_IBTC_BITS 12
+#define SC_IBTC_BITS 14
 #define SC_IBTC_ENTRIES (1u << SC_IBTC_BITS)
 
 /* -------------------------------------------------------------------- VM */
@@ -179,6 +179,8 @@ struct sc_vcpu {
 	struct sc_tlbe tlb[SC_NUM_TLBS][SC_TLB_ENTRIES] ALIGNED(64);
 	struct sc_ibtc ibtc[SC_NUM_TLBS][SC_IBTC_ENTRIES] ALIGNED(64);
 	u32 ibtc_mode[SC_NUM_TLBS]; /* mode of the blocks in it */
+	u16 ibtc_used[SC_NUM_TLBS][1024]; /* slots filled since the last flush, which clears just these */
+	unsigned ibtc_count[SC_NUM_TLBS]; /* above 1024: too many, clear the table */
 	gpa_t store_gpa;	/* (v) sc_rw_ptr: page holds code, sc_store_done must look; else ~0 */
 	unsigned store_len;
 	bool code_written;	/* (v) a store dropped translations: leave the running block */

@@ -198,12 +198,10 @@ static struct sc_block *find_block(struct sc_vcpu *v)
 static void remember(struct sc_vcpu *v, const struct sc_block *b)
 {
 	enum sc_tlb_kind k = mmu_kind(v);
-	struct sc_ibtc *t = mmu_ibtc(v, k, v->rip);
 
 	if (k == SC_TLB_KERNEL && !v->fetch[v->rip >> PAGE_SHIFT & (ARRAY_LEN(v->fetch) - 1)].global)
 		v->ibtc_local = true;
-	t->rip = v->rip;
-	t->host = v->vm->cache->rx + b->code_stashed;
+	mmu_ibtc_add(v, k, v->rip, v->vm->cache->rx + b->code_stashed);
 	v->stats.ibtc_miss++;
 }
 

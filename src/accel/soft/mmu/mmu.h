@@ -46,6 +46,7 @@ void mmu_drop_all_writes(struct sc_vcpu *v);
 /* [vcpu] Forget everything (also what others ask for through SC_REQ_FLUSH_TLB) */
 void mmu_flush_all(struct sc_vcpu *v);
 void mmu_ibtc_flush(struct sc_vcpu *v, enum sc_tlb_kind kind);
+void mmu_ibtc_add(struct sc_vcpu *v, enum sc_tlb_kind kind, u64 rip, void *host);
 
 /* [vcpu] Physical address for fetching at @a, from a small cache; throws #PF */
 gpa_t mmu_fetch_gpa(struct sc_vcpu *v, gva_t a);

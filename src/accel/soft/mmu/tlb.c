@@ -13,11 +13,37 @@ static void table_clear(struct sc_tlbe *t)
 	t[0].tag_r = t[0].tag_w = mmu_no_tag(0);
 }
 
+/* rip 0 would match an empty slot 0 */
+#define NO_RIP 1
+
 void mmu_ibtc_flush(struct sc_vcpu *v, enum sc_tlb_kind kind)
 {
-	sc_zero(v->ibtc[kind], sizeof(v->ibtc[kind]));
-	/* rip 0 would match an empty slot 0 */
-	v->ibtc[kind][0].rip = 1;
+	unsigned n = v->ibtc_count[kind], i;
+
+	if (n > ARRAY_LEN(v->ibtc_used[kind])) {
+		sc_zero(v->ibtc[kind], sizeof(v->ibtc[kind]));
+	} else {
+		for (i = 0; i < n; i++)
+			v->ibtc[kind][v->ibtc_used[kind][i]].rip = 0;
+	}
+	v->ibtc[kind][0].rip = NO_RIP;
+	v->ibtc_count[kind] = 0;
+}
+
+void mmu_ibtc_add(struct sc_vcpu *v, enum sc_tlb_kind kind, u64 rip, void *host)
+{
+	struct sc_ibtc *t = mmu_ibtc(v, kind, rip);
+	unsigned n = v->ibtc_count[kind];
+
+	/* A slot in use is in the list, or the list has overflowed */
+	if (t->rip == 0 || t->rip == NO_RIP) {
+		if (n < ARRAY_LEN(v->ibtc_used[kind]))
+			v->ibtc_used[kind][n] = t - v->ibtc[kind];
+		if (n <= ARRAY_LEN(v->ibtc_used[kind]))
+			v->ibtc_count[kind] = n + 1;
+	}
+	t->host = host;
+	t->rip = rip;
 }
 
 void mmu_flush_all(struct sc_vcpu *v)
