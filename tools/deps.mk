@@ -15,8 +15,8 @@ have_header = $(shell printf '\043include <%s>\n' $(1) | $(CC) $(CPPFLAGS) -E -x
 PKGS_PC := $(foreach p,$(PKGS),$(if $(call have_pc,$(p)),$(p)))
 PKGS_PLAIN := $(filter-out $(PKGS_PC),$(PKGS))
 PKG_CFLAGS ?= $(if $(PKGS_PC),$(shell $(PKG_CONFIG) --cflags $(PKGS_PC)))
-PKG_LIBS ?= $(if $(PKGS_PC),$(shell $(PKG_CONFIG) --libs $(PKGS_PC))) \
-	$(foreach p,$(PKGS_PLAIN),$(addprefix -l,$($(p)_lib)))
+PKG_LIBS_PLAIN := $(foreach p,$(PKGS_PLAIN),$(addprefix -l,$($(p)_lib)))
+PKG_LIBS ?= $(if $(PKGS_PC),$(shell $(PKG_CONFIG) --libs $(PKGS_PC))) $(PKG_LIBS_PLAIN)
 
 # Recursive: looked at by the recipe only, so `make help` and `make clean` ask nobody
 PKGS_MISSING = $(foreach p,$(PKGS_PLAIN),$(if $(call have_header,$($(p)_header)),,$($(p)_deb)))

@@ -64,7 +64,7 @@ tests: all $(TEST_PROGS) ## build all test programs and examples
 check: ## install what testing needs, build, run every test (GROUPS="unit cli", K=pattern)
 	@tools/install-deps test
 	$(MAKE_J) tests
-	$(if $(filter boot nested,$(or $(GROUPS),$(TEST_GROUPS))),@tools/guest-images || true)
+	$(if $(filter boot nested embed,$(or $(GROUPS),$(TEST_GROUPS))),@tools/guest-images || true)
 	@$(RUN_TESTS) $(if $(K),-k '$(K)') $(GROUPS)
 $(TEST_GROUPS:%=check-%): check-%: tests ## run one group: check-unit, check-cli, ...
 	@$(RUN_TESTS) $(if $(K),-k '$(K)') $*
