@@ -16,7 +16,7 @@ static struct guest *gx(void **state)
 #define NEEDS(g, cond, why)                                               \
 	do {                                                              \
 		if (!(cond)) {                                            \
-			print_message("SKIPPED on %s: %s\n", (g)->ops->name, why); \
+			print_message("skipped: %s\n", why);                   \
 			skip();                                           \
 		}                                                         \
 	} while (0)
@@ -1253,7 +1253,7 @@ static void accelerator_does_not_open_here(void **state)
 	struct accel_caps *caps = calloc(1, sizeof(*caps));
 
 	assert_true(ops->probe(caps) < 0);
-	print_message("SKIPPED: %s: %s\n", ops->name, caps->why);
+	print_message("skipped: no %s: %s\n", ops->name, caps->why);
 	free(caps);
 	skip();
 }

@@ -107,16 +107,16 @@ static inline void cb_pio(void *m, unsigned cpu, u16 port, void *data, unsigned 
 		g->ops->vcpu_kick(g->cpu[cpu]);
 	else if (write && port == PORT_HOOK && g->hook)
 		g->hook(g, cpu);
-	else if (!write && port == PORT_IN)
-		memcpy(data, &(u64){ g->in_value++ }, len);
+	else if (!write)
+		memcpy(data, &(u64){ port == PORT_IN ? g->in_value++ : ~0ull }, len);
 }
 
 static inline void cb_mmio(void *m, unsigned cpu, gpa_t gpa, void *data, unsigned len, bool write)
 {
 	struct guest *g = m;
 
-	if (!write && gpa >= MMIO)
-		memcpy(data, &g->mmio_value, len);
+	if (!write)
+		memcpy(data, gpa >= MMIO ? &g->mmio_value : &(u64){ ~0ull }, len);
 	record(g, g->mmio, &g->num_mmio,
 	       (struct access){ gpa, bytes_to_val(data, len), len, cpu, write });
 }
@@ -379,7 +379,7 @@ static inline void run_to(struct guest *g, unsigned cpu, enum accel_exit want)
 	/* Without VT-x or AMD-V, KVM emulates and does not know every instruction */
 	if (!rc && g->info.exit == ACCEL_EXIT_BROKEN && !g->caps.fits_kernels &&
 	    strstr(g->info.text, "cannot emulate")) {
-		print_message("SKIPPED on %s: %s\n", g->ops->name, g->info.text);
+		print_message("skipped: without hardware virtualization, %s\n", g->info.text);
 		skip();
 	}
 	if (rc || g->info.exit != want)
