@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "machine/machine_int.h"
@@ -37,6 +38,7 @@ struct fake_vcpu {
 	unsigned cpu;
 	_Atomic u32 work; /* 1 << enum accel_inject */
 	_Atomic bool kicked, wait_sipi;
+	int kick_fd; /* readable after a kick: for scripts that sleep inside */
 	_Atomic u64 runs;
 	bool halted, irqs_off;
 	u64 step; /* the script's own */
@@ -45,7 +47,7 @@ struct fake_vcpu {
 /* What runs on a CPU: called by vcpu_run until it returns true, that is @info */
 typedef bool script_fn(struct fake_vcpu *v, struct accel_exit_info *info);
 
-static script_fn *script[MACHINE_MAX_CPUS];
+static script_fn *_Atomic script[MACHINE_MAX_CPUS];
 static u32 fake_caps;
 static _Atomic unsigned in_run; /* threads inside vcpu_run */
 
@@ -92,12 +94,14 @@ static int fake_vcpu_create(struct accel_vm *vm, unsigned cpu, struct accel_vcpu
 
 	v->vm = (struct fake_vm *)vm;
 	v->cpu = cpu;
+	v->kick_fd = eventfd(0, EFD_NONBLOCK);
 	*out = &v->base;
 	return 0;
 }
 
 static void fake_vcpu_destroy(struct accel_vcpu *v)
 {
+	close(((struct fake_vcpu *)v)->kick_fd);
 	free(v);
 }
 
@@ -133,9 +137,12 @@ static int fake_vcpu_run(struct accel_vcpu *base, struct accel_exit_info *info)
 	return 0;
 }
 
-static void fake_vcpu_kick(struct accel_vcpu *v)
+static void fake_vcpu_kick(struct accel_vcpu *base)
 {
-	atomic_store(&((struct fake_vcpu *)v)->kicked, true);
+	struct fake_vcpu *v = (struct fake_vcpu *)base;
+
+	atomic_store(&v->kicked, true);
+	eventfd_write(v->kick_fd, 1);
 }
 
 static int fake_state_get(struct accel_vcpu *base, u32 groups, struct x86_state *st)
@@ -454,10 +461,12 @@ static void a_running_processor_keeps_the_vm_alive(void **state)
 {
 	struct machine *m = make(2, 0, 0);
 
-	script[0] = halt_off;
 	start(m);
 	machine_apic_sink.sipi(m, 1, 0x10);
-	wait_progress(m, 1); /* CPU 1 spins; CPU 0 has been off for long or will be */
+	wait_progress(m, 1);
+	script[0] = halt_off;
+	while (!atomic_load(&m->vcpu[0].halted_off))
+		sched_yield();
 	wait_progress(m, 1);
 	assert_int_equal(machine_wait(m, 0, NULL), -ETIMEDOUT);
 	script[1] = halt_off;
@@ -468,11 +477,13 @@ static void a_running_processor_keeps_the_vm_alive(void **state)
 /* An accelerator with its own LAPIC sleeps in its own way and reports nothing */
 static bool halted_inside(struct fake_vcpu *v, struct accel_exit_info *info)
 {
-	struct pollfd none = { .fd = -1 };
+	struct pollfd p = { .fd = v->kick_fd, .events = POLLIN };
+	eventfd_t n;
 
 	v->halted = true;
-	v->irqs_off = v->cpu != 1 || v->step;
-	poll(&none, 1, 1); /* as KVM_RUN: blocks, takes no CPU time to speak of */
+	v->irqs_off = v->cpu != 1;
+	poll(&p, 1, WAIT_MS); /* as KVM_RUN: takes no CPU time until kicked */
+	eventfd_read(v->kick_fd, &n);
 	return false;
 }
 
@@ -482,12 +493,6 @@ static void halt_inside_the_accelerator_is_found(void **state)
 
 	script[0] = halted_inside;
 	start(m);
-	/* The fake's polling uses CPU time, so the tick never finds it idle: ask directly */
-	pthread_mutex_lock(&m->park_lock);
-	m->halt_check = true;
-	atomic_store(&m->attention, true);
-	pthread_mutex_unlock(&m->park_lock);
-	vcpus_kick_all(m);
 	expect_end(m, HK_EXIT_HALT, NULL);
 	machine_destroy(m);
 }
@@ -497,11 +502,12 @@ static void one_cpu_with_interrupts_on_is_not_halted_for_good(void **state)
 	struct machine *m = make(2, ACCEL_CAP_LAPIC, 0);
 	bool asked = true;
 
-	script[0] = halted_inside;
 	script[1] = halted_inside;
 	start(m);
-	fake_inject(m->vcpu[1].av, ACCEL_INJECT_SIPI, 0);
-	wait_progress(m, 1);
+	machine_apic_sink.sipi(m, 1, 0x10);
+	while (!atomic_load(&cpu(m, 1)->runs))
+		sched_yield();
+	script[0] = halted_inside;
 	pthread_mutex_lock(&m->park_lock);
 	m->halt_check = true;
 	atomic_store(&m->attention, true);
@@ -513,8 +519,6 @@ static void one_cpu_with_interrupts_on_is_not_halted_for_good(void **state)
 		asked = m->halt_check;
 		pthread_mutex_unlock(&m->park_lock);
 	}
-	wait_progress(m, 0);
-	wait_progress(m, 1);
 	assert_int_equal(machine_wait(m, 0, NULL), -ETIMEDOUT);
 	machine_destroy(m);
 }
@@ -774,13 +778,15 @@ static void each_cpu_sees_its_own_lapic_page(void **state)
 {
 	struct machine *m = make(2, 0, 0);
 
-	script[0] = read_lapic;
 	script[1] = read_lapic;
-	fake_caps = 0;
 	start(m);
 	machine_apic_sink.sipi(m, 1, 0x10);
+	while (!atomic_load(&cpu(m, 1)->runs))
+		sched_yield();
+	script[0] = read_lapic;
 	expect_end(m, HK_EXIT_HALT, NULL);
 	assert_int_equal(cpu(m, 0)->step, 1);
+	assert_int_equal(cpu(m, 1)->step, 1);
 	machine_destroy(m);
 }
 
