@@ -98,6 +98,9 @@ struct accel_host {
 	void (*cpu_reset)(void *m, unsigned cpu);
 	/* Guest nanoseconds since boot, for kvm-clock */
 	u64 (*clock_ns)(void *m);
+	/* Another vCPU kicked @cpu out of HLT (KVM_HC_KICK_CPU): wake its thread if it sleeps
+	 * after ACCEL_EXIT_HLT; has_work() is true then. May be NULL with cap LAPIC */
+	void (*kick_halted)(void *m, unsigned cpu);
 };
 
 struct accel_vm_config {

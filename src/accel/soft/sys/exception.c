@@ -132,7 +132,6 @@ static void deliver_faults(struct sc_vcpu *v, enum severity first)
 	for (;;) {
 		enum severity now = severity(v->exc.vector);
 
-		v->stats.exceptions++;
 		if (first == DOUBLE_FAULT && now != BENIGN) {
 			v->shutdown = true;
 			break;
@@ -168,7 +167,6 @@ static void deliver_external(struct sc_vcpu *v, u8 vector)
 	struct sys_event ev = { .vector = vector, .ext = 1, .rip = v->rip,
 				.flags = v->rf_next ? X86_FLAG_RF : 0 };
 
-	v->stats.interrupts++;
 	if (attempt(v, &ev))
 		event_done(v);
 	else
