@@ -102,11 +102,11 @@ u64 sc_h_enter(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 {
 	unsigned size = in->opsize, level = in->imm2 & 31;
 	u64 sp = v->gpr[X86_RSP], bp = v->gpr[X86_RBP];
-	u64 stack_mask = sc_addr_mask(sc_stack_size(v)), frame, ptrs[31], final;
+	u64 stack_mask = sc_addr_mask(sc_stack_size(v)), frame, final;
 	unsigned n = level ? level - 1 : 0;
 
 	for (unsigned i = 0; i < n; i++)
-		ptrs[i] = sc_read(v, slot(v, bp - (i + 1) * size, size, false), size);
+		sc_read(v, slot(v, bp - (i + 1) * size, size, false), size);
 	frame = sp - size;
 	for (unsigned i = 0; i < n + 1 + (level ? 1 : 0); i++)
 		sc_check_write(v, slot(v, sp - (i + 1) * size, size, true), size);
@@ -114,8 +114,10 @@ u64 sc_h_enter(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 	/* the last word of the frame must take a store, or ENTER faults */
 	sc_check_write(v, slot(v, final, 1, true), 1);
 	sc_write(v, slot(v, frame, size, true), bp, size);
-	for (unsigned i = 0; i < n; i++)
-		sc_write(v, slot(v, frame - (i + 1) * size, size, true), ptrs[i], size);
+	/* one after the other: the frames may overlap */
+	for (unsigned i = 1; i <= n; i++)
+		sc_write(v, slot(v, frame - i * size, size, true),
+			 sc_read(v, slot(v, bp - i * size, size, false), size), size);
 	if (level)
 		sc_write(v, slot(v, frame - level * size, size, true), frame & stack_mask, size);
 	v->gpr[X86_RSP] = sc_stack_add(v, (s64)(final - sp));
