@@ -48,7 +48,8 @@ struct rtc {
 	u8 cell[128];	  /* time cells: valid while frozen */
 	u8 flags;	  /* register C without IRQF */
 	bool line;
-	s64 offset_ns;	  /* guest's time - host's */
+	/* Guest's time - host's; apart, as years that a guest may set overflow ns in one */
+	s64 offset_sec, offset_ns;
 	s64 last_sec;	  /* UF and AF are worked out up to here */
 	s64 alarm_sec;	  /* next match after last_sec */
 	u64 next_tick_ns; /* PF: loop's clock */
@@ -122,9 +123,14 @@ static s64 host_ns(struct rtc *r)
 	return ns;
 }
 
-static s64 guest_ns(struct rtc *r)
+/* Return: seconds; @part: ns into the second, may be NULL */
+static s64 guest_time(struct rtc *r, s64 *part)
 {
-	return host_ns(r) + r->offset_ns;
+	s64 ns = host_ns(r) + r->offset_ns, sec = floor_div(ns, NSEC);
+
+	if (part)
+		*part = ns - sec * NSEC;
+	return sec + r->offset_sec;
 }
 
 static u64 mono_ns(struct rtc *r) { return clock_ns(r->dev.env->clock); }
@@ -137,9 +143,9 @@ static bool frozen(const struct rtc *r)
 	return (r->cell[REG_B] & B_SET) || divider_reset(r->cell[REG_A]);
 }
 
-static void time_to_cells(struct rtc *r, s64 ns)
+static void time_to_cells(struct rtc *r)
 {
-	s64 sec = floor_div(ns, NSEC), days = floor_div(sec, 86400), year;
+	s64 sec = guest_time(r, NULL), days = floor_div(sec, 86400), year;
 	unsigned sod = (unsigned)(sec - days * 86400), month, day;
 
 	date_of(days, &year, &month, &day);
@@ -226,7 +232,7 @@ static void catch_up_locked(struct rtc *r)
 	s64 sec;
 
 	if (!frozen(r)) {
-		sec = floor_div(guest_ns(r), NSEC);
+		sec = guest_time(r, NULL);
 		if (sec > r->last_sec) {
 			r->flags |= C_UF;
 			if (sec >= r->alarm_sec)
@@ -247,15 +253,17 @@ static void arm_locked(struct rtc *r)
 {
 	u8 b = r->cell[REG_B];
 	u64 mono = mono_ns(r), first = ~0ull;
-	s64 into; /* ns since last_sec, of which up to a second and a bit may have passed */
+	s64 sec, into; /* ns since last_sec; a second turns now and then while we are here */
 
 	if (r->running && !r->line) {
 		if ((b & B_PIE) && tick_period_ns(r))
 			first = r->next_tick_ns;
 		if (!frozen(r) && (b & (B_UIE | B_AIE))) {
-			into = MAX(0, guest_ns(r) - r->last_sec * NSEC);
+			sec = guest_time(r, &into);
+			if (sec > r->last_sec)
+				into = NSEC;
 			if (b & B_UIE)
-				first = MIN(first, mono + (u64)MAX(0, NSEC - into));
+				first = MIN(first, mono + (u64)(NSEC - into));
 			if ((b & B_AIE) && r->alarm_sec != INT64_MAX) {
 				u64 wait = (u64)(r->alarm_sec - r->last_sec) * NS_PER_SEC;
 
@@ -293,10 +301,13 @@ static bool is_time(u8 i)
 /* The cells become the time; @half: the divider starts, 500 ms before an update */
 static void cells_to_time_locked(struct rtc *r, bool half)
 {
-	s64 host = host_ns(r), now = host + r->offset_ns, sec = cells_to_sec(r);
-	s64 part = half ? NSEC / 2 : now - floor_div(now, NSEC) * NSEC;
+	s64 part, now = guest_time(r, &part), sec = cells_to_sec(r);
 
-	r->offset_ns = sec * NSEC + part - host;
+	r->offset_sec += sec - now;
+	if (half) /* offset_ns stays within a second: parts of seconds differ by less */
+		r->offset_ns = (r->offset_ns + NSEC / 2 - part) % NSEC;
+	/* The change of phase may have carried into the seconds */
+	r->offset_sec += sec - guest_time(r, NULL);
 	restart_alarm_locked(r, sec);
 }
 
@@ -309,8 +320,8 @@ static u8 read_cell_locked(struct rtc *r, u8 i)
 	case REG_A:
 		val = r->cell[REG_A];
 		if (!frozen(r)) {
-			ns = guest_ns(r);
-			if (ns - floor_div(ns, NSEC) * NSEC >= NSEC - UIP_NS)
+			guest_time(r, &ns);
+			if (ns >= NSEC - UIP_NS)
 				val |= A_UIP;
 		}
 		return val;
@@ -325,7 +336,7 @@ static u8 read_cell_locked(struct rtc *r, u8 i)
 		return 0x80; /* the battery is good */
 	default:
 		if (is_time(i) && !frozen(r))
-			time_to_cells(r, guest_ns(r));
+			time_to_cells(r);
 		return r->cell[i];
 	}
 }
@@ -339,7 +350,7 @@ static void write_control_locked(struct rtc *r, u8 i, u8 val)
 	catch_up_locked(r);
 	if (!was_frozen) {
 		/* In the old format, should the write change it; the alarm cells stay raw */
-		time_to_cells(r, guest_ns(r));
+		time_to_cells(r);
 	}
 	if (i == REG_A) {
 		r->cell[REG_A] = val & 0x7f;
@@ -377,7 +388,7 @@ static void write_cell_locked(struct rtc *r, u8 i, u8 val)
 	default:
 		if (is_time(i) && !frozen(r)) {
 			catch_up_locked(r);
-			time_to_cells(r, guest_ns(r));
+			time_to_cells(r);
 			r->cell[i] = val;
 			cells_to_time_locked(r, false);
 		} else {
@@ -498,7 +509,7 @@ static int rtc_plug(struct dev *d, struct hk_err *err)
 
 	timer_init(&r->timer, d->env->loop, timer_fn, r);
 	r->next_tick_ns = mono_ns(r) + tick_period_ns(r);
-	restart_alarm_locked(r, floor_div(guest_ns(r), NSEC));
+	restart_alarm_locked(r, guest_time(r, NULL));
 	r->ports = (struct region){ .name = "rtc", .size = 2, .ops = &rtc_ops, .opaque = r };
 	rc = bus_map(d->env->pio_bus, &r->ports, 0x70, err);
 	r->mapped = !rc;
@@ -533,7 +544,7 @@ static void rtc_dump(struct dev *d, struct strbuf *out)
 
 	pthread_mutex_lock(&r->lock);
 	if (!frozen(r))
-		time_to_cells(r, guest_ns(r));
+		time_to_cells(r);
 	strbuf_add(out, "rtc: %02x%02x-%02x-%02x %02x:%02x:%02x a %02x b %02x flags %02x line %d\n",
 		   r->cell[REG_CENTURY], r->cell[REG_YEAR], r->cell[REG_MONTH], r->cell[REG_MDAY],
 		   r->cell[REG_HOUR], r->cell[REG_MIN], r->cell[REG_SEC], r->cell[REG_A],
