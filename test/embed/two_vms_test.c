@@ -283,14 +283,14 @@ static void faults_of_the_embedder_reach_its_own_handler(void **s)
 {
 	struct sigaction sa = { .sa_handler = on_segv }, old;
 	struct hk_vm *vm;
-	volatile char *p = NULL;
+	volatile uintptr_t nowhere = 8;
 
 	sigemptyset(&sa.sa_mask);
 	sigaction(SIGSEGV, &sa, &old);
 	vm = VM("soft", 1, spin, NULL);
 	own_faults = 0;
 	if (!sigsetjmp(out, 1))
-		p[8] = 1;
+		*(volatile char *)nowhere = 1;
 	assert_int_equal(own_faults, 1);
 	hk_vm_destroy(vm);
 	sigaction(SIGSEGV, &old, NULL);
