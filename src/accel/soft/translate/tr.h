@@ -54,6 +54,13 @@ struct tr {
 	} edge[SC_BLOCK_EXITS];
 	unsigned num_edges;
 
+	/* STI with an interrupt waiting */
+	struct tr_sti {
+		u32 site;
+		struct sc_meta meta;
+	} sti[SC_BLOCK_INSNS];
+	unsigned num_stis;
+
 	struct tr_exit {
 		u32 site;
 		u16 off;
@@ -85,11 +92,19 @@ bool tr_address(struct tr *t);		       /* linear address of the operand into r8;
 void tr_probe(struct tr *t, unsigned size, bool write);
 /* Call the interpreter for the current instruction; @end: and leave the block */
 void tr_interp(struct tr *t, bool end);
+struct sc_meta tr_meta(const struct tr *t); /* of the current instruction and flags */
+void tr_call_interp(struct tr *t, struct sc_meta m);
 void tr_cold_emit(struct tr *t);
 
 /* tr_copy.c: false when the interpreter has to do it (nothing was emitted) */
 bool tr_copy(struct tr *t);
 bool tr_can_copy(const struct tr *t, const struct sc_insn *in);
+
+/* tr_sys.c: frequent system instructions and bit strings in line; false: not one of them.
+ * Flags are known exactly for those that tr_sys_exact names. */
+bool tr_sys(struct tr *t);
+bool tr_sys_exact(const struct tr *t, const struct sc_insn *in);
+void tr_sti_cold_emit(struct tr *t);
 
 /* tr_flow.c */
 bool tr_flow(struct tr *t);   /* branches and stack instructions; false: not one of them */
@@ -97,6 +112,7 @@ void tr_fallthrough(struct tr *t);
 void tr_edges_emit(struct tr *t);
 /* How an instruction ends a block */
 enum tr_end { TR_GOES_ON, TR_SIDE_EXIT, TR_ENDS };
-enum tr_end tr_ends_block(const struct sc_insn *in);
+enum tr_end tr_ends_block(const struct tr *t, const struct sc_insn *in);
+void tr_push_scratch(struct tr *t); /* push v->scratch[0], 8 bytes */
 
 #endif

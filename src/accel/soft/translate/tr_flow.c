@@ -5,17 +5,19 @@
  * probe can start the instruction again. [vcpu, cache locked] */
 #include "accel/soft/translate/tr.h"
 
-enum tr_end tr_ends_block(const struct sc_insn *in)
+enum tr_end tr_ends_block(const struct tr *t, const struct sc_insn *in)
 {
 	switch (in->cls) {
 	case SC_C_JCC:
 		return TR_SIDE_EXIT;
 	/* What changes mapping, mode or the interrupt flag ends the block too: what follows has
 	 * to be looked up, and interrupts taken, anew */
-	case SC_C_MOV_CR: case SC_C_INVLPG: case SC_C_STI: case SC_C_POPF: case SC_C_HLT:
+	case SC_C_MOV_CR: case SC_C_INVLPG: case SC_C_POPF: case SC_C_HLT:
 	case SC_C_LMSW: case SC_C_CLTS: case SC_C_XSETBV: case SC_C_MOV_DR: case SC_C_UD:
 	case SC_C_HYPERCALL: case SC_C_LOAD_FAR: case SC_C_WBINVD:
 		return TR_ENDS;
+	case SC_C_STI:
+		return t->mode & SC_MODE_USER ? TR_ENDS : TR_GOES_ON;
 	case SC_C_FENCE:
 		return in->sub == 3 ? TR_ENDS : TR_GOES_ON;
 	case SC_C_MOV_SEG:
@@ -156,6 +158,14 @@ static void push_done(struct tr *t)
 	e_lea(&t->e, true, H_R11, H_R11, 0xff, 0, -8);
 }
 
+void tr_push_scratch(struct tr *t)
+{
+	push_probe(t);
+	e_gs_load(&t->e, H_R9, SC_OFF_SCRATCH);
+	e_store(&t->e, H_R9, H_R8);
+	push_done(t);
+}
+
 static bool wide_stack(const struct sc_insn *in)
 {
 	return in->opsize == 8;
@@ -179,15 +189,16 @@ static bool push(struct tr *t)
 		e_load(e, H_R8, H_R8);
 		e_gs_store(e, H_R8, SC_OFF_SCRATCH);
 	}
+	if (op->kind == SC_OP_MEM) {
+		tr_push_scratch(t);
+		return true;
+	}
 	push_probe(t);
 	if (op->kind == SC_OP_GPR) {
 		e_store(e, tr_get(t, op->reg, H_R9), H_R8);
-	} else if (op->kind == SC_OP_IMM) {
+	} else {
 		e8(e, 0x49), e8(e, 0xc7), e8(e, 0x00);		/* mov qword [r8], imm32 */
 		e32(e, in->imm);
-	} else {
-		e_gs_load(e, H_R9, SC_OFF_SCRATCH);
-		e_store(e, H_R9, H_R8);
 	}
 	push_done(t);
 	return true;

@@ -89,7 +89,7 @@ bool tr_address(struct tr *t)
 	return true;
 }
 
-static struct sc_meta meta_of(const struct tr *t)
+struct sc_meta tr_meta(const struct tr *t)
 {
 	struct sc_meta m = { .guest = t->off[t->i], .len = tr_insn(t)->len };
 
@@ -120,21 +120,26 @@ void tr_probe(struct tr *t, unsigned size, bool write)
 	e32(e, PAGE_BYTES - size);
 	cold->site = e_jcc_later(e, CC_A);
 	e_gs_based(e, 0x03, H_R8, H_R9, tlb + offsetof(struct sc_tlbe, addend)); /* add r8, addend */
-	cold->meta = meta_of(t);
+	cold->meta = tr_meta(t);
 	cold->meta.access = size | (write ? 0x80 : 0);
 }
 
-void tr_interp(struct tr *t, bool end)
+void tr_call_interp(struct tr *t, struct sc_meta m)
 {
-	struct sc_meta m = meta_of(t);
-
-	m.access = end ? 0x80 : 0;
 	e_call(&t->e, SC_THUNK_AT(SC_THUNK_INTERP));
 	e16(&t->e, m.guest);
 	e8(&t->e, m.len);
 	e8(&t->e, m.access);
 	e16(&t->e, 0);
 	e16(&t->e, 0);
+}
+
+void tr_interp(struct tr *t, bool end)
+{
+	struct sc_meta m = tr_meta(t);
+
+	m.access = end ? 0x80 : 0;
+	tr_call_interp(t, m);
 	t->flags = TR_BOTH;
 }
 

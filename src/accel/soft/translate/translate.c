@@ -69,11 +69,16 @@ static bool decode(struct tr *t, const u8 *page)
 		}
 		t->off[t->n++] = off;
 		off += in->len;
-		if (tr_ends_block(in) == TR_ENDS) {
+		if (tr_ends_block(t, in) == TR_ENDS) {
 			t->open_end = false;
 			break;
 		}
-		exits += tr_ends_block(in) == TR_SIDE_EXIT;
+		exits += tr_ends_block(t, in) == TR_SIDE_EXIT;
+	}
+	/* STI and its shadow, the next instruction, stay in one block */
+	if (t->open_end && t->n && t->in[t->n - 1].cls == SC_C_STI) {
+		off -= t->in[t->n - 1].len;
+		t->n--;
 	}
 	t->off[t->n] = off;
 	return t->n;
@@ -83,7 +88,7 @@ static bool decode(struct tr *t, const u8 *page)
 static bool flags_exact(const struct tr *t, const struct sc_insn *in)
 {
 	return tr_can_copy(t, in) || in->cls == SC_C_LEA || in->cls == SC_C_NOP ||
-	       in->cls == SC_C_PUSH || in->cls == SC_C_POP || in->cls == SC_C_LEAVE;
+	       tr_sys_exact(t, in) || in->cls == SC_C_PUSH || in->cls == SC_C_POP || in->cls == SC_C_LEAVE;
 }
 
 static void liveness(struct tr *t)
@@ -143,8 +148,8 @@ static void insn(struct tr *t)
 	t->cold_of_insn = t->num_cold;
 	if (in->cls == SC_C_NOP)
 		return;
-	if (!lea(t) && !tr_flow(t) && !tr_copy(t))
-		tr_interp(t, tr_ends_block(in) == TR_ENDS);
+	if (!lea(t) && !tr_flow(t) && !tr_copy(t) && !tr_sys(t))
+		tr_interp(t, tr_ends_block(t, in) == TR_ENDS);
 	for (k = t->cold_of_insn; k < t->num_cold; k++)
 		t->cold[k].next = t->e.at;
 }
@@ -181,6 +186,7 @@ static struct sc_block *emit_block(struct tr *t)
 		tr_fallthrough(t);
 	tr_edges_emit(t);
 	tr_cold_emit(t);
+	tr_sti_cold_emit(t);
 	b->code_stashed = b->code;
 	if (t->live[0] & SC_ARITH) {
 		b->code_stashed = t->e.at;
@@ -232,7 +238,7 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa)
 	/* From here on stores to the page come to sc_cache_invalidate and wait for the lock */
 	granules = atomic_exchange(&p->granules, ~0ull);
 	sc_zero(t, offsetof(struct tr, in));
-	t->n = t->num_cold = t->num_edges = t->num_exits = 0;
+	t->n = t->num_cold = t->num_edges = t->num_exits = t->num_stis = 0;
 	t->v = v;
 	t->c = c;
 	t->gpa = gpa;
