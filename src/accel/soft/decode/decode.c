@@ -133,6 +133,16 @@ static void note_gpr(struct sc_insn *in, const ZydisDecodedOperand *o)
 	}
 }
 
+/* The first memory operand; of a string instruction's two the one that can have a segment prefix */
+static bool memory_wanted(const struct sc_insn *in, const ZydisDecodedOperand *o)
+{
+	if (!(in->flags & (SC_I_MEM | SC_I_MEM_HIDDEN)))
+		return true;
+	return in->flags & SC_I_MEM_HIDDEN && in->base == X86_RDI &&
+	       (o->mem.base == ZYDIS_REGISTER_RSI || o->mem.base == ZYDIS_REGISTER_ESI ||
+		o->mem.base == ZYDIS_REGISTER_SI);
+}
+
 static void operands(struct sc_insn *in, const ZydisDecodedInstruction *zi,
 		     const ZydisDecodedOperand *ops)
 {
@@ -145,8 +155,7 @@ static void operands(struct sc_insn *in, const ZydisDecodedInstruction *zi,
 
 		if (o->type == ZYDIS_OPERAND_TYPE_REGISTER)
 			note_gpr(in, o);
-		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    !(in->flags & (SC_I_MEM | SC_I_MEM_HIDDEN)))
+		if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && memory_wanted(in, o))
 			memory_operand(in, o, n, hidden);
 		if (o->type == ZYDIS_OPERAND_TYPE_REGISTER &&
 		    ZydisRegisterGetClass(o->reg.value) == ZYDIS_REGCLASS_FLAGS &&
