@@ -189,8 +189,12 @@ static void step(struct sc_vcpu *v)
 static struct sc_block *find_block(struct sc_vcpu *v)
 {
 	gpa_t gpa = mmu_fetch_gpa(v, v->rip);
-	struct sc_block *b = cache_find(v->vm->cache, gpa, v->mode);
+	struct sc_block *b;
 
+	/* An instruction that starts here may need the next page: have its address at hand */
+	if (unlikely((gpa & ~PAGE_MASK) > PAGE_BYTES - 15))
+		mmu_fetch_try(v, (v->rip & PAGE_MASK) + PAGE_BYTES);
+	b = cache_find(v, gpa);
 	return b ? b : sc_translate(v, gpa);
 }
 

@@ -249,11 +249,19 @@ static unsigned hash_of(gpa_t gpa, u32 mode)
 	return h >> (64 - SC_HASH_BITS);
 }
 
-struct sc_block *cache_find(struct sc_cache *c, gpa_t gpa, u32 mode)
+static bool same_pages(struct sc_vcpu *v, const struct sc_block *b)
 {
-	struct sc_block *b = atomic_load_explicit(&c->hash[hash_of(gpa, mode)], memory_order_acquire);
+	return !b->gpa2 || mmu_fetch_cached(v, (v->rip & PAGE_MASK) + PAGE_BYTES) == b->gpa2;
+}
 
-	while (b && (b->gpa != gpa || b->mode != mode || __atomic_load_n(&b->dead, __ATOMIC_RELAXED)))
+struct sc_block *cache_find(struct sc_vcpu *v, gpa_t gpa)
+{
+	struct sc_cache *c = v->vm->cache;
+	struct sc_block *b = atomic_load_explicit(&c->hash[hash_of(gpa, v->mode)],
+						  memory_order_acquire);
+
+	while (b && (b->gpa != gpa || b->mode != v->mode ||
+		     __atomic_load_n(&b->dead, __ATOMIC_RELAXED) || !same_pages(v, b)))
 		b = atomic_load_explicit(&b->hash_next, memory_order_acquire);
 	return b;
 }
@@ -262,10 +270,14 @@ void cache_insert_locked(struct sc_vcpu *v, struct sc_block *b)
 {
 	struct sc_cache *c = v->vm->cache;
 	struct sc_block *_Atomic *head = &c->hash[hash_of(b->gpa, b->mode)];
-	struct sc_page *p = cache_page(v->vm, b->gpa);
+	unsigned i;
 
-	b->page_next = p->blocks;
-	p->blocks = b;
+	for (i = 0; i < (b->gpa2 ? 2 : 1); i++) {
+		struct sc_page *p = cache_page(v->vm, i ? b->gpa2 : b->gpa);
+
+		b->link[i] = (struct sc_link){ .next = p->blocks, .block = b };
+		p->blocks = &b->link[i];
+	}
 	c->sorted[c->num_sorted++] = b;
 	atomic_store_explicit(&b->hash_next, atomic_load(head), memory_order_relaxed);
 	atomic_store_explicit(head, b, memory_order_release);
@@ -292,7 +304,9 @@ static void patch(struct sc_cache *c, u32 site, u32 to)
 
 void cache_chain_locked(struct sc_cache *c, struct sc_exit *e, struct sc_block *b)
 {
-	if (e->target || b->dead || e->owner->dead)
+	/* A block that crosses a page depends on the mapping of the next: only v->ibtc, which
+	 * goes with the mapping, may lead there */
+	if (e->target || b->dead || e->owner->dead || b->gpa2)
 		return;
 	e->target = b;
 	e->next_in = b->incoming;
@@ -346,34 +360,64 @@ static void drop_locked(struct sc_cache *c, struct sc_block *b)
 	atomic_fetch_add(&c->dropped, 1);
 }
 
-u64 cache_granules(const struct sc_block *b)
+/* The bytes of a block in one of its pages */
+static void part_of(const struct sc_link *l, unsigned *start, unsigned *len)
 {
-	unsigned first = (b->gpa & ~PAGE_MASK) >> 6;
-	unsigned last = ((b->gpa & ~PAGE_MASK) + b->len - 1) >> 6;
+	const struct sc_block *b = l->block;
+	unsigned off = b->gpa & ~PAGE_MASK;
+	unsigned first = MIN(b->len, PAGE_BYTES - off);
 
-	return (~0ull << first) & (~0ull >> (63 - last));
+	*start = l == &b->link[0] ? off : 0;
+	*len = l == &b->link[0] ? first : b->len - first;
+}
+
+u64 cache_granules(const struct sc_link *l)
+{
+	unsigned start, len;
+
+	part_of(l, &start, &len);
+	return (~0ull << (start >> 6)) & (~0ull >> (63 - ((start + len - 1) >> 6)));
+}
+
+/* Take a block off the list of its other page */
+static void unlink_page(struct sc_vm *vm, struct sc_link *l)
+{
+	struct sc_block *b = l->block;
+	struct sc_page *p = cache_page(vm, l == &b->link[0] ? b->gpa : b->gpa2);
+	struct sc_link **pp;
+
+	for (pp = p ? &p->blocks : NULL; pp && *pp; pp = &(*pp)->next) {
+		if (*pp == l) {
+			*pp = l->next;
+			return;
+		}
+	}
 }
 
 /* Drop blocks of one page that overlap [off, off+len) of it; true: there was something */
 static bool drop_range_locked(struct sc_vm *vm, gpa_t page, unsigned off, unsigned len)
 {
 	struct sc_page *p = cache_page(vm, page);
-	struct sc_block **pp, *b;
+	struct sc_link **pp, *l;
 	u64 left = 0;
 	bool any = false;
 
 	if (!p || !atomic_load(&p->tracked))
 		return false;
-	for (pp = &p->blocks; (b = *pp);) {
-		unsigned start = b->gpa & ~PAGE_MASK;
+	for (pp = &p->blocks; (l = *pp);) {
+		struct sc_block *b = l->block;
+		unsigned start, n;
 
-		if (start < off + len && off < start + b->len) {
-			*pp = b->page_next;
+		part_of(l, &start, &n);
+		if (start < off + len && off < start + n) {
+			*pp = l->next;
+			if (b->gpa2)
+				unlink_page(vm, l == &b->link[0] ? &b->link[1] : &b->link[0]);
 			drop_locked(vm->cache, b);
 			any = true;
 		} else {
-			left |= cache_granules(b);
-			pp = &b->page_next;
+			left |= cache_granules(l);
+			pp = &l->next;
 		}
 	}
 	if (p->decoded) {
@@ -453,6 +497,16 @@ void sc_cache_track_page(struct sc_vcpu *v, gpa_t page)
 	cache_unlock(v);
 }
 
+static void page_forget(struct sc_page *p)
+{
+	if (!p || !p->blocks)
+		return;
+	p->blocks = NULL;
+	atomic_store(&p->granules, p->decoded ? ~0ull : 0);
+	if (!p->decoded)
+		atomic_store(&p->tracked, 0);
+}
+
 void cache_flush_all_locked(struct sc_vcpu *v)
 {
 	struct sc_cache *c = v->vm->cache;
@@ -463,14 +517,9 @@ void cache_flush_all_locked(struct sc_vcpu *v)
 	mmu_ibtc_flush(v, SC_TLB_USER);
 	v->code_written = true;
 	for (i = 0; i < c->num_sorted; i++) {
-		struct sc_page *p = cache_page(c->vm, c->sorted[i]->gpa);
-
-		if (p && p->blocks) {
-			p->blocks = NULL;
-			atomic_store(&p->granules, p->decoded ? ~0ull : 0);
-			if (!p->decoded)
-				atomic_store(&p->tracked, 0);
-		}
+		page_forget(cache_page(c->vm, c->sorted[i]->gpa));
+		if (c->sorted[i]->gpa2)
+			page_forget(cache_page(c->vm, c->sorted[i]->gpa2));
 	}
 	for (i = 0; i < ARRAY_LEN(c->hash); i++)
 		atomic_store(&c->hash[i], NULL);

@@ -55,13 +55,17 @@ struct sc_insn_map {
 
 struct sc_block {
 	gpa_t gpa;		/* of the first byte */
+	gpa_t gpa2;		/* page of the rest when its only instruction crosses a page, else 0 */
 	u32 mode;
-	u16 len;		/* guest bytes, all in one page */
+	u16 len;		/* guest bytes */
 	u16 num_insns, num_exits;
 	bool dead;
 	u32 code, code_stashed, host_len; /* offsets in the code memory */
 	struct sc_block *_Atomic hash_next;
-	struct sc_block *page_next;
+	struct sc_link {	/* in the lists of its pages */
+		struct sc_link *next;
+		struct sc_block *block;
+	} link[2];
 	struct sc_exit *exits;
 	struct sc_exit *incoming;
 	struct sc_insn_map *map;
@@ -69,7 +73,7 @@ struct sc_block {
 
 /* What is known of a RAM page */
 struct sc_page {
-	struct sc_block *blocks;
+	struct sc_link *blocks;
 	_Atomic u64 granules; /* bit n: bytes 64n..64n+63 may hold translated code */
 	_Atomic u8 tracked;   /* no store tags for it */
 	u8 decoded;	      /* the interpreter keeps decoded instructions of it */
@@ -120,12 +124,13 @@ void cache_serve(struct sc_vcpu *v);
 void cache_lock(struct sc_vcpu *v);
 void cache_unlock(struct sc_vcpu *v);
 
-/* [vcpu] Lock-free */
-struct sc_block *cache_find(struct sc_cache *c, gpa_t gpa, u32 mode);
+/* [vcpu] Block for @gpa, where v->rip is, in v->mode. Lock-free, never throws. A block
+ * that crosses a page is found only while the next page is mapped as when it was made. */
+struct sc_block *cache_find(struct sc_vcpu *v, gpa_t gpa);
 /* [vcpu, locked] */
-void cache_insert_locked(struct sc_vcpu *v, struct sc_block *b);
+void cache_insert_locked(struct sc_vcpu *v, struct sc_block *b); /* its pages are tracked */
 void *cache_meta_locked(struct sc_cache *c, size_t bytes); /* NULL: full */
-u64 cache_granules(const struct sc_block *b); /* which granules of its page it covers */
+u64 cache_granules(const struct sc_link *l); /* which granules of that page its block covers */
 void cache_flush_all_locked(struct sc_vcpu *v);
 void cache_track_locked(struct sc_vcpu *v, gpa_t page);
 /* [vcpu, locked] Make @e jump to @b */

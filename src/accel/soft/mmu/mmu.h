@@ -50,6 +50,10 @@ void mmu_ibtc_add(struct sc_vcpu *v, enum sc_tlb_kind kind, u64 rip, void *host)
 
 /* [vcpu] Physical address for fetching at @a, from a small cache; throws #PF */
 gpa_t mmu_fetch_gpa(struct sc_vcpu *v, gva_t a);
+gpa_t mmu_fetch_try(struct sc_vcpu *v, gva_t a); /* the same; ~0 instead of a fault */
+/* Only what the cache holds, else ~0: under cache->lock no walk may set A bits, as a table
+ * may lie in a page with code */
+gpa_t mmu_fetch_cached(const struct sc_vcpu *v, gva_t a);
 
 static inline struct sc_tlbe *mmu_entry(struct sc_vcpu *v, enum sc_tlb_kind k, gva_t a)
 {

@@ -227,24 +227,58 @@ struct sc_tlbe *mmu_fill(struct sc_vcpu *v, gva_t a, unsigned size, enum sc_acce
 	return e;
 }
 
-gpa_t mmu_fetch_gpa(struct sc_vcpu *v, gva_t a)
+static u64 fetch_key(const struct sc_vcpu *v, gva_t a)
 {
-	bool user = v->cpl == 3;
-	u64 key = (a & PAGE_MASK) | 1 | (user ? 2 : 0);
+	return (a & PAGE_MASK) | 1 | (v->cpl == 3 ? 2 : 0);
+}
+
+gpa_t mmu_fetch_cached(const struct sc_vcpu *v, gva_t a)
+{
+	const struct sc_fetch_entry *f = &v->fetch[a >> PAGE_SHIFT & (ARRAY_LEN(v->fetch) - 1)];
+
+	return f->key == fetch_key(v, a) ? f->page | (a & ~PAGE_MASK) : ~0ull;
+}
+
+/* 0 and *gpa, or the #PF error code; ~0 for an address that is not canonical */
+static u32 fetch(struct sc_vcpu *v, gva_t a, gpa_t *gpa)
+{
+	u64 key = fetch_key(v, a);
 	struct sc_fetch_entry *f = &v->fetch[a >> PAGE_SHIFT & (ARRAY_LEN(v->fetch) - 1)];
 	struct mmu_walk w;
 
-	if (likely(f->key == key))
-		return f->page | (a & ~PAGE_MASK);
+	if (likely(f->key == key)) {
+		*gpa = f->page | (a & ~PAGE_MASK);
+		return 0;
+	}
 	if (sc_long_mode(v) && !sc_canonical(a))
-		sc_gp0(v);
-	mmu_walk(v, a, SC_EXEC, user, false, &w);
+		return ~0u;
+	mmu_walk(v, a, SC_EXEC, v->cpl == 3, false, &w);
 	if (w.error)
-		sc_throw_pf(v, a, w.error);
+		return w.error;
 	f->key = key;
 	f->page = w.gpa & PAGE_MASK;
 	f->global = w.global;
 	if (unlikely(w.shift != PAGE_SHIFT))
 		note_large(v, a, w.shift);
-	return w.gpa;
+	*gpa = w.gpa;
+	return 0;
+}
+
+gpa_t mmu_fetch_gpa(struct sc_vcpu *v, gva_t a)
+{
+	gpa_t gpa;
+	u32 e = fetch(v, a, &gpa);
+
+	if (unlikely(e == ~0u))
+		sc_gp0(v);
+	if (unlikely(e))
+		sc_throw_pf(v, a, e);
+	return gpa;
+}
+
+gpa_t mmu_fetch_try(struct sc_vcpu *v, gva_t a)
+{
+	gpa_t gpa;
+
+	return fetch(v, a, &gpa) ? ~0ull : gpa;
 }

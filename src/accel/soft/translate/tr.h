@@ -25,7 +25,10 @@ struct tr {
 	struct sc_vcpu *v;
 	struct sc_cache *c;
 	struct emit e;
-	gpa_t gpa;
+	gpa_t gpa, gpa2;	     /* as in struct sc_block */
+	struct sc_page *page2;
+	u64 granules2;
+	bool into_crossing;	     /* the next instruction crosses the page */
 	u32 mode;
 
 	struct sc_insn in[SC_BLOCK_INSNS];

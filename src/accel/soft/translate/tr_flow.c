@@ -132,7 +132,7 @@ static void attend_and_jump(struct tr *t, u16 off, enum tr_flags flags)
 /* Unconditional transfer to a fixed distance from the page's start */
 static void jump_to(struct tr *t, s32 target, enum tr_flags flags, bool backward)
 {
-	if (target >= 0 && target < (s32)PAGE_BYTES) {
+	if (target >= 0 && target < (s32)PAGE_BYTES && !(t->into_crossing && target == t->off[t->n])) {
 		if (backward)
 			attend_and_jump(t, target, flags);
 		else

@@ -51,7 +51,36 @@ void sc_translate_fini(struct sc_cache *c)
 		munmap(c->tr, sizeof(*c->tr));
 }
 
-/* Instructions of the block, up to the page's end. false: the first one crosses it */
+/* The instruction at the end of @page, whose other bytes are on the next one. It makes a
+ * block of its own. */
+static bool decode_crossing(struct tr *t, const u8 *page)
+{
+	struct sc_vcpu *v = t->v;
+	unsigned off = t->gpa & ~PAGE_MASK, first = PAGE_BYTES - off;
+	const u8 *next;
+	u8 buf[16];
+	gpa_t gpa2;
+
+	gpa2 = mmu_fetch_cached(v, (v->rip & PAGE_MASK) + PAGE_BYTES);
+	next = gpa2 == ~0ull ? NULL : sc_phys_ptr(v->vm, gpa2, PAGE_BYTES);
+	if (!next || (gpa2 == (t->gpa & PAGE_MASK)))
+		return false;
+	cache_track_locked(v, gpa2);
+	t->page2 = cache_page(v->vm, gpa2);
+	t->granules2 = atomic_exchange(&t->page2->granules, ~0ull);
+	sc_copy(buf, page + off, first);
+	sc_copy(buf + first, next, 15 - first);
+	if (sc_decode(v, 8, buf, 15, &t->in[0]) != SC_DEC_OK)
+		return false;
+	t->gpa2 = gpa2;
+	t->n = 1;
+	t->off[0] = off;
+	t->off[1] = off + t->in[0].len;
+	t->open_end = tr_ends_block(t, &t->in[0]) != TR_ENDS && t->in[0].cls != SC_C_STI;
+	return t->in[0].cls != SC_C_STI;
+}
+
+/* Instructions of the block, up to the page's end. false: interpret the first one */
 static bool decode(struct tr *t, const u8 *page)
 {
 	unsigned off = t->gpa & ~PAGE_MASK, exits = 0;
@@ -61,8 +90,12 @@ static bool decode(struct tr *t, const u8 *page)
 		struct sc_insn *in = &t->in[t->n];
 		enum sc_decode_result rc = sc_decode(t->v, 8, page + off, PAGE_BYTES - off, in);
 
-		if (rc == SC_DEC_MORE)
+		if (rc == SC_DEC_MORE) {
+			if (!t->n)
+				return decode_crossing(t, page);
+			t->into_crossing = true;
 			break;
+		}
 		if (rc != SC_DEC_OK) {
 			*in = (struct sc_insn){ .cls = SC_C_UD, .len = 1, .flags = SC_I_BRANCH };
 			in->len = MIN(15, PAGE_BYTES - off);
@@ -167,7 +200,7 @@ static struct sc_block *emit_block(struct tr *t)
 		return NULL;
 	t->e.base = c->rw;
 	t->e.at = (c->used + 15) & ~15u;
-	*b = (struct sc_block){ .gpa = t->gpa, .mode = t->mode, .code = t->e.at, .map = map,
+	*b = (struct sc_block){ .gpa = t->gpa, .gpa2 = t->gpa2, .mode = t->mode, .code = t->e.at, .map = map,
 				.num_insns = t->n, .len = t->off[t->n] - t->off[0] };
 	t->start = t->e.at;
 	t->flags = t->live[0] & SC_ARITH ? TR_REGS : TR_DEAD;
@@ -213,6 +246,14 @@ static struct sc_block *emit_block(struct tr *t)
 	return b;
 }
 
+/* The block is made: what of the page counts as code from now on */
+static void settle(struct sc_page *p, u64 granules)
+{
+	atomic_store(&p->granules, granules);
+	if (!p->blocks && !p->decoded)
+		atomic_store(&p->tracked, 0);
+}
+
 struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa)
 {
 	struct sc_cache *c = v->vm->cache;
@@ -227,7 +268,7 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa)
 		return NULL;
 	sc_fpu_save(v);
 	cache_lock(v);
-	b = cache_find(c, gpa, v->mode);
+	b = cache_find(v, gpa);
 	if (b)
 		goto out;
 	if (c->size - c->used < BLOCK_MAX_BYTES || c->num_sorted == c->max_sorted ||
@@ -249,12 +290,14 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa)
 	}
 	if (b) {
 		cache_insert_locked(v, b);
-		granules |= cache_granules(b);
+		granules |= cache_granules(&b->link[0]);
+		if (b->gpa2)
+			t->granules2 |= cache_granules(&b->link[1]);
 		v->stats.translated_blocks++;
 	}
-	atomic_store(&p->granules, granules);
-	if (!p->blocks && !p->decoded)
-		atomic_store(&p->tracked, 0);
+	settle(p, granules);
+	if (t->page2)
+		settle(t->page2, t->granules2);
 out:
 	cache_unlock(v);
 	return b;
