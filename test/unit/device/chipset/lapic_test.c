@@ -464,6 +464,9 @@ static void level_lint0_repeats_while_up(void **state)
 	apics_lint0(f->a, 1);
 	assert_int_equal(rd(f, 0, LVT_LINT0), 0xc045);
 	assert_int_equal(ack(f, 0), 0x45);
+	wr(f, 0, LVT_LINT0, 0x8045); /* still under way */
+	assert_int_equal(rd(f, 0, LVT_LINT0), 0xc045);
+	assert_int_equal(rd(f, 0, 0x200 + 0x20), 0); /* IRR */
 	wr(f, 0, EOI, 0);
 	assert_int_equal(ack(f, 0), 0x45);
 	apics_lint0(f->a, 0);

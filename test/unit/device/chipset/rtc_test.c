@@ -151,6 +151,26 @@ static void first_update_comes_500_ms_after_divider_reset(void **state)
 	assert_int_equal(get(f, 0), 0x11);
 }
 
+/* Each setting shifts the phase again; the second must stay what was written */
+static void setting_again_and_again_keeps_the_written_second(void **state)
+{
+	struct fix *f = *state;
+
+	for (unsigned i = 0; i < 40; i++) {
+		leap(f->b, i < 20 ? 199000000 : 1000000ull * (i * 37 % 100) * 10 + 5000000);
+		put(f, 0x0b, 0x82);
+		put(f, 0x0a, 0x76);
+		put(f, 0, 0x20);
+		put(f, 0x0b, 0x02);
+		put(f, 0x0a, 0x26);
+		assert_int_equal(get(f, 0), 0x20);
+		leap(f->b, 499000000);
+		assert_int_equal(get(f, 0), 0x20);
+		leap(f->b, 2000000);
+		assert_int_equal(get(f, 0), 0x21);
+	}
+}
+
 static void update_in_progress_is_seen_before_the_second_turns(void **state)
 {
 	struct fix *f = *state;
@@ -200,6 +220,37 @@ static void periodic_interrupt_at_1024_hz(void **state)
 		}
 	}
 	assert_in_range(n, 1022, 1025);
+}
+
+static void rate_1_is_256_hz(void **state)
+{
+	struct fix *f = *state;
+	unsigned n = 0;
+
+	put(f, 0x0a, 0x21);
+	put(f, 0x0b, 0x42);
+	for (int i = 0; i < 10000; i++) {
+		leap(f->b, 100000);
+		n += get(f, 0x0c) >> 7;
+	}
+	assert_in_range(n, 255, 257);
+}
+
+/* The timer itself has to come in time: nobody reads register C before */
+static void alarm_comes_in_its_second_whenever_it_was_set(void **state)
+{
+	struct fix *f = *state;
+
+	leap(f->b, 900000000);
+	put(f, 5, 0xff);
+	put(f, 3, 0xff);
+	put(f, 1, 0x09);
+	put(f, 0x0b, 0x22);
+	leap(f->b, 1099999999);
+	assert_int_equal(f->b->isa[8].rises, 0);
+	assert_int_equal(loop_step(f->b->loop, 0), 0);
+	leap(f->b, 1);
+	assert_int_equal(f->b->isa[8].rises, 1);
 }
 
 static void unacknowledged_interrupt_costs_nothing(void **state)
@@ -311,9 +362,12 @@ int main(void)
 		T(follows_the_host_when_its_clock_steps),
 		T(guest_sets_the_time_with_set_bit),
 		T(first_update_comes_500_ms_after_divider_reset),
+		T(setting_again_and_again_keeps_the_written_second),
 		T(update_in_progress_is_seen_before_the_second_turns),
 		T(update_interrupt_each_second_once_acknowledged),
 		T(periodic_interrupt_at_1024_hz),
+		T(rate_1_is_256_hz),
+		T(alarm_comes_in_its_second_whenever_it_was_set),
 		T(unacknowledged_interrupt_costs_nothing),
 		T(alarm_at_a_time_and_with_wild_cards),
 		T(impossible_alarm_never_comes),
