@@ -74,7 +74,7 @@ bench-boot: ## time to init under the software CPU against QEMU TCG
 	@tools/guest-images
 	@B=$(B) bench/boot
 demo: ## boot Debian's kernel: a shell on a terminal, else a self-check
-	@B=$(B) MAKE="$(MAKE)" tools/demo
+	@B=$(B) tools/demo
 
 # ----------------------------------------------------------------------- checks
 HEADERS := $(sort $(shell find src include -name '*.h'))
