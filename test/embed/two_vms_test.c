@@ -132,7 +132,7 @@ static const char *other_accel(void)
 
 static void two_vms_run_side_by_side_on_two_accelerators(void **s)
 {
-	struct heard h[2];
+	static struct heard h[2]; /* outlives a failed test, as its VM does */
 	struct hk_vm *vm[2];
 	struct hk_event ev;
 
@@ -192,7 +192,7 @@ static void ways_to_end_are_told_apart(void **s)
 
 static void what_is_typed_reaches_the_guest(void **s)
 {
-	struct heard h;
+	static struct heard h;
 	struct hk_vm *vm = VM("soft", 1, echo, &h);
 	const char *text = "hello q";
 	size_t n = strlen(text);
