@@ -19,16 +19,6 @@
  * struct lapic_todo under the lock and done by lapic_act() after it. So a LAPIC's
  * lock comes after every device's and controller's lock, and before the loop's
  * own only (arming the timer).
- *
- * DOC: PV EOI (KVM_FEATURE_PV_EOI, Linux Documentation/virt/kvm/x86/msr.rst)
- *
- * When an edge interrupt enters service and nothing else waits, bit 0 of a word
- * in guest RAM is set. The guest, at the end of its handler, clears it with a
- * plain instruction and, having found it set, writes no EOI. We learn of it the
- * next time the vCPU's thread comes here (pv_sync_locked). An interrupt that
- * arrives meanwhile kicks the vCPU although ISR seems to forbid it; if the bit
- * is still set then, we clear it, and the guest will write a real EOI. The
- * guest's instruction is not atomic: only the vCPU's own thread touches the word.
  */
 
 /* Pentium 4 and later, six LVT entries, EOI broadcast can be suppressed (11.4.8) */
@@ -40,9 +30,6 @@
 #define DEFAULT_BASE 0xfee00000ull
 #define BASE_ADDRESS 0x000ffffffffff000ull /* up to 52 bits */
 
-#define PV_EOI_ON BIT64(0)
-#define PV_EOI_RESERVED BIT64(1)
-
 static const u32 lvt_writable[LVT_NUM] = {
 	[LVT_TIMER] = 0x700ff,	[LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
 	[LVT_LINT0] = 0x1a7ff,	[LVT_LINT1] = 0x1a7ff,	 [LVT_ERROR] = 0x100ff,
@@ -50,15 +37,6 @@ static const u32 lvt_writable[LVT_NUM] = {
 
 /* ------------------------------------------------------------- priority */
 
-static int highest(const u32 *bits)
-{
-	for (int i = 7; i >= 0; i--)
-		if (bits[i])
-			return i * 32 + 31 - __builtin_clz(bits[i]);
-	return -1;
-}
-
-static bool test_vec(const u32 *bits, unsigned vec) { return bits[vec / 32] >> (vec % 32) & 1; }
 static void set_vec(u32 *bits, unsigned vec) { bits[vec / 32] |= BIT(vec % 32); }
 static void clear_vec(u32 *bits, unsigned vec) { bits[vec / 32] &= ~BIT(vec % 32); }
 
@@ -70,7 +48,7 @@ static u32 ppr(struct lapic *l)
 /* 11.8.3.1 */
 static void update_ppr_locked(struct lapic *l)
 {
-	int vec = highest(l->isr);
+	int vec = lapic_highest(l->isr);
 	u32 isr_class = vec < 0 ? 0 : (u32)vec & 0xf0, tpr = l->tpr & 0xff;
 
 	atomic_store_explicit(&l->ppr, (tpr & 0xf0) >= isr_class ? tpr : isr_class,
@@ -80,7 +58,7 @@ static void update_ppr_locked(struct lapic *l)
 /* Vector that may be delivered now, or -1 */
 static int deliverable(struct lapic *l)
 {
-	int vec = highest(l->irr);
+	int vec = lapic_highest(l->irr);
 
 	return vec >= 0 && ((u32)vec & 0xf0) > (ppr(l) & 0xf0) ? vec : -1;
 }
@@ -165,16 +143,16 @@ void lapic_act(struct lapic *l, const struct lapic_todo *t)
 }
 
 /* 11.8.5 */
-static void eoi_locked(struct lapic *l, struct lapic_todo *t)
+void lapic_eoi_locked(struct lapic *l, struct lapic_todo *t)
 {
-	int vec = highest(l->isr);
+	int vec = lapic_highest(l->isr);
 	u32 *lint0 = &l->lvt[LVT_LINT0];
 
 	if (vec < 0)
 		return;
 	clear_vec(l->isr, (unsigned)vec);
 	update_ppr_locked(l);
-	if (test_vec(l->tmr, (unsigned)vec)) {
+	if (lapic_test_vec(l->tmr, (unsigned)vec)) {
 		if ((*lint0 & LVT_REMOTE_IRR) && (*lint0 & 0xff) == (u32)vec) {
 			*lint0 &= ~LVT_REMOTE_IRR;
 			if (l->lint0)
@@ -187,83 +165,6 @@ static void eoi_locked(struct lapic *l, struct lapic_todo *t)
 	}
 	if (deliverable(l) >= 0)
 		t->intr = true;
-}
-
-/* --------------------------------------------------------------- PV EOI */
-
-/* [vcpu] Did the guest end its interrupt behind our back? */
-static void pv_sync_locked(struct lapic *l, struct lapic_todo *t)
-{
-	u32 word;
-
-	if (likely(!l->pv_pending))
-		return;
-	word = __atomic_load_n(l->pv_word, __ATOMIC_RELAXED);
-	if (!(word & 1)) {
-		l->pv_pending = false;
-		eoi_locked(l, t);
-	} else if (highest(l->irr) >= 0) {
-		__atomic_store_n(l->pv_word, word & ~1u, __ATOMIC_RELAXED);
-		l->pv_pending = false;
-		t->pv_wrote = true;
-	}
-}
-
-/* An interrupt has just entered service */
-static void pv_offer_locked(struct lapic *l, unsigned vec, struct lapic_todo *t)
-{
-	u32 word;
-
-	if (!l->pv_word || test_vec(l->tmr, vec) || highest(l->irr) >= 0)
-		return;
-	word = __atomic_load_n(l->pv_word, __ATOMIC_RELAXED);
-	__atomic_store_n(l->pv_word, word | 1, __ATOMIC_RELAXED);
-	l->pv_pending = true;
-	t->pv_wrote = true;
-}
-
-/* The guest writes a real EOI, or we forget: take the offer back */
-static void pv_withdraw_locked(struct lapic *l, struct lapic_todo *t)
-{
-	u32 word;
-
-	pv_sync_locked(l, t);
-	if (!l->pv_pending)
-		return;
-	word = __atomic_load_n(l->pv_word, __ATOMIC_RELAXED);
-	__atomic_store_n(l->pv_word, word & ~1u, __ATOMIC_RELAXED);
-	l->pv_pending = false;
-	t->pv_wrote = true;
-}
-
-int apics_set_pv_eoi(struct apics *a, unsigned cpu, u64 msr)
-{
-	struct lapic *l = &a->lapic[cpu];
-	struct lapic_todo t = { 0 };
-	u32 *word = NULL, now;
-
-	if (msr & PV_EOI_RESERVED)
-		return -EINVAL;
-	if (msr & PV_EOI_ON) {
-		gpa_t gpa = msr & ~3ull;
-
-		/* The write shows whether it is RAM that may be stored to */
-		if (!a->cfg.env->mem || mem_read(a->cfg.env->mem, gpa, &now, 4) ||
-		    mem_write(a->cfg.env->mem, gpa, &now, 4))
-			return -EINVAL;
-		word = mem_ptr(a->cfg.env->mem, gpa, 4);
-		if (!word)
-			return -EINVAL;
-	}
-	pthread_mutex_lock(&l->lock);
-	pv_withdraw_locked(l, &t);
-	pthread_mutex_unlock(&l->lock);
-	lapic_act(l, &t); /* while pv_msr is still the old one */
-	pthread_mutex_lock(&l->lock);
-	l->pv_msr = msr;
-	l->pv_word = word;
-	pthread_mutex_unlock(&l->lock);
-	return 0;
 }
 
 /* ---------------------------------------------------------- acknowledge */
@@ -303,13 +204,13 @@ int apics_ack(struct apics *a, unsigned cpu, bool peek)
 			return vec;
 		}
 	}
-	pv_sync_locked(l, &t);
+	lapic_pv_sync_locked(l, &t);
 	vec = lapic_on(l) ? deliverable(l) : -1;
 	if (vec >= 0 && !peek) {
 		clear_vec(l->irr, (unsigned)vec);
 		set_vec(l->isr, (unsigned)vec);
 		update_ppr_locked(l);
-		pv_offer_locked(l, (unsigned)vec, &t);
+		lapic_pv_offer_locked(l, (unsigned)vec, &t);
 	}
 	pthread_mutex_unlock(&l->lock);
 	t.intr = false; /* the caller is asking right now */
@@ -388,7 +289,7 @@ static void write_svr_locked(struct lapic *l, u32 val)
 
 static void write_tpr_locked(struct lapic *l, u32 tpr, struct lapic_todo *t)
 {
-	pv_sync_locked(l, t);
+	lapic_pv_sync_locked(l, t);
 	l->tpr = tpr & 0xff;
 	update_ppr_locked(l);
 	if (deliverable(l) >= 0)
@@ -397,8 +298,8 @@ static void write_tpr_locked(struct lapic *l, u32 tpr, struct lapic_todo *t)
 
 static void write_eoi_locked(struct lapic *l, struct lapic_todo *t)
 {
-	pv_withdraw_locked(l, t);
-	eoi_locked(l, t);
+	lapic_pv_withdraw_locked(l, t);
+	lapic_eoi_locked(l, t);
 }
 
 /* 0; -EINVAL: not readable in this mode */
@@ -416,7 +317,7 @@ static int read_locked(struct lapic *l, unsigned reg, bool x2, u32 *val, struct 
 		*val = l->tpr;
 		return 0;
 	case LAPIC_PPR:
-		pv_sync_locked(l, t);
+		lapic_pv_sync_locked(l, t);
 		*val = ppr(l);
 		return 0;
 	case LAPIC_APR:
@@ -433,7 +334,7 @@ static int read_locked(struct lapic *l, unsigned reg, bool x2, u32 *val, struct 
 		*val = atomic_load(&l->svr);
 		return 0;
 	case LAPIC_ISR ... LAPIC_ISR + 7:
-		pv_sync_locked(l, t);
+		lapic_pv_sync_locked(l, t);
 		*val = l->isr[reg - LAPIC_ISR];
 		return 0;
 	case LAPIC_TMR ... LAPIC_TMR + 7:
@@ -813,7 +714,7 @@ static void dump_vectors(struct strbuf *out, const char *name, const u32 *bits)
 {
 	strbuf_add(out, " %s", name);
 	for (unsigned v = 0; v < 256; v++)
-		if (test_vec(bits, v))
+		if (lapic_test_vec(bits, v))
 			strbuf_add(out, " %02x", v);
 }
 

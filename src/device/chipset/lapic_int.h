@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* device/chipset/lapic_int.h - What lapic.c, lapic_msg.c and lapic_timer.c share
+/* device/chipset/lapic_int.h - What the lapic*.c files share
  *
  * lapic.c keeps the registers, lapic_msg.c finds the targets of a message and
- * accepts it there, lapic_timer.c is the timer. Register numbers are SDM 3A
+ * accepts it there, lapic_timer.c is the timer, lapic_pv.c the paravirtual EOI. Register numbers are SDM 3A
  * table 11-1 offsets divided by 16, which is also the x2APIC MSR minus 0x800. */
 #ifndef DEVICE_CHIPSET_LAPIC_INT_H
 #define DEVICE_CHIPSET_LAPIC_INT_H
@@ -129,15 +129,35 @@ static inline bool lapic_sw_on(struct lapic *l)
 	return atomic_load_explicit(&l->svr, memory_order_relaxed) & SVR_ENABLED;
 }
 
+/* Highest vector of a 256-bit register, -1 none */
+static inline int lapic_highest(const u32 *bits)
+{
+	for (int i = 7; i >= 0; i--)
+		if (bits[i])
+			return i * 32 + 31 - __builtin_clz(bits[i]);
+	return -1;
+}
+
+static inline bool lapic_test_vec(const u32 *bits, unsigned vec)
+{
+	return bits[vec / 32] >> (vec % 32) & 1;
+}
+
 /* lapic.c; @l->lock is held */
 void lapic_error_locked(struct lapic *l, u32 esr_bit, struct lapic_todo *t);
 void lapic_lvt_fire_locked(struct lapic *l, enum lapic_lvt which, struct lapic_todo *t);
 void lapic_accept_locked(struct lapic *l, u8 vector, bool level, struct lapic_todo *t);
+void lapic_eoi_locked(struct lapic *l, struct lapic_todo *t);
 /* No lock held */
 void lapic_act(struct lapic *l, const struct lapic_todo *t);
 
 /* lapic_msg.c; no lock held */
 void lapic_icr(struct lapic *l, u64 icr, bool wide);
+
+/* lapic_pv.c; @l->lock is held, [vcpu] */
+void lapic_pv_sync_locked(struct lapic *l, struct lapic_todo *t);
+void lapic_pv_offer_locked(struct lapic *l, unsigned vec, struct lapic_todo *t);
+void lapic_pv_withdraw_locked(struct lapic *l, struct lapic_todo *t);
 
 /* lapic_timer.c; @l->lock is held but for init and quiet */
 void lapic_timer_init(struct lapic *l);

@@ -110,7 +110,7 @@ static u64 tsc_to_ns(struct lapic *l, u64 tsc)
 static void expire_tsc_locked(struct lapic *l, struct lapic_todo *t)
 {
 	/* The host's clock is disciplined, its TSC is not: over a long wait they differ */
-	if (guest_tsc(l) < l->tsc_deadline) {
+	if (l->set->cfg.tsc_hz && guest_tsc(l) < l->tsc_deadline) {
 		set_deadline_locked(l, tsc_to_ns(l, l->tsc_deadline));
 		return;
 	}

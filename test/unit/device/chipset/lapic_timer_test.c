@@ -21,6 +21,11 @@ struct fix {
 
 static void on_intr(void *arg, unsigned cpu) { ((struct fix *)arg)->intr++; }
 
+static void on_intr_atomic(void *arg, unsigned cpu)
+{
+	__atomic_fetch_add(&((struct fix *)arg)->intr, 1, __ATOMIC_RELAXED);
+}
+
 static u64 tsc(void *arg, unsigned cpu)
 {
 	struct fix *f = arg;
@@ -332,6 +337,46 @@ static void init_disarms(void **state)
 	assert_int_equal(f->intr, 0);
 }
 
+static u64 host_tsc(void *arg, unsigned cpu)
+{
+	return clock_ns(arg);
+}
+
+/* The owner polls while the loop's thread runs: each deadline fires exactly once */
+static void owner_and_loop_thread_share_the_timer(void **state)
+{
+	struct clock clock;
+	struct dev_env env = { .clock = &clock };
+	struct fix f = { 0 };
+	struct apics_config cfg = {
+		.cpus = 1, .env = &env, .sink = { .intr = on_intr_atomic, .arg = &f },
+		.tsc_hz = NS_PER_SEC, .tsc = host_tsc, .tsc_arg = &clock,
+	};
+	u64 v, end;
+	int vec;
+
+	clock_init_host(&clock);
+	assert_int_equal(loop_create(&env.loop, &clock, NULL), 0);
+	assert_int_equal(loop_start(env.loop, "loop", NULL), 0);
+	assert_int_equal(apics_create(&f.a, &cfg, NULL), 0);
+	wr(&f, SVR, 0x1ff);
+	wr(&f, LVT_TIMER, 0x40040);
+	for (unsigned i = 0; i < 300; i++) {
+		v = clock_ns(&clock) + i % 10 * 10000;
+		assert_int_equal(apics_msr(f.a, 0, MSR_DEADLINE, &v, true), 0);
+		end = clock_ns(&clock) + 10 * NS_PER_SEC;
+		while ((vec = apics_ack(f.a, 0, false)) < 0 && clock_ns(&clock) < end)
+			if (i & 1)
+				apics_timer_poll(f.a, 0);
+		assert_int_equal(vec, 0x40);
+		assert_true(clock_ns(&clock) >= v);
+		wr(&f, EOI, 0);
+	}
+	apics_destroy(f.a); /* waits for the loop's last call */
+	assert_int_equal(__atomic_load_n(&f.intr, __ATOMIC_RELAXED), 300);
+	loop_destroy(env.loop);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -353,6 +398,7 @@ int main(void)
 		T(owner_can_fire_its_own_timer),
 		T(stopped_timers_are_silent_and_resume),
 		T(init_disarms),
+		cmocka_unit_test(owner_and_loop_thread_share_the_timer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
