@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "accel/soft/mmu/mmu.h"
+
 #define CACHE_BITS 12
 
 struct sc_interp_cache {
@@ -193,6 +195,23 @@ static inline bool matches(const struct sc_insn *in, unsigned code, const u8 *bu
 	return !lo && !((load64(in->raw + 8) ^ load64(buf + 8)) << (128 - in->len * 8));
 }
 
+/* sc_fetch for the usual case, all 16 bytes of @buf in one page of RAM. Return: bytes to be had */
+static inline unsigned fetch_bytes(struct sc_vcpu *v, gva_t a, u8 *buf)
+{
+	gpa_t gpa;
+
+	if (likely((a & ~PAGE_MASK) <= PAGE_BYTES - 16)) {
+		const u8 *p = sc_phys_ptr(v->vm, mmu_fetch_gpa(v, a), 16);
+
+		if (likely(p)) {
+			*(u64 *)(void *)buf = load64(p);
+			*(u64 *)(void *)(buf + 8) = load64(p + 8);
+			return 15;
+		}
+	}
+	return sc_fetch(v, a, buf, &gpa);
+}
+
 static const struct sc_insn *fetch(struct sc_vcpu *v, unsigned code)
 {
 	struct sc_interp_cache *c = v->interp;
@@ -200,7 +219,6 @@ static const struct sc_insn *fetch(struct sc_vcpu *v, unsigned code)
 	struct sc_insn *in;
 	ALIGNED(8) u8 buf[16];
 	unsigned n;
-	gpa_t gpa;
 
 	if (code == 8) {
 		if (unlikely(!sc_canonical(a)))
@@ -213,7 +231,7 @@ static const struct sc_insn *fetch(struct sc_vcpu *v, unsigned code)
 		room = (u64)cs->limit - a + 1;
 		a = (u32)(cs->base + a);
 	}
-	n = sc_fetch(v, a, buf, &gpa);
+	n = fetch_bytes(v, a, buf);
 	in = &c->insn[(a ^ a >> CACHE_BITS) & ((1 << CACHE_BITS) - 1)];
 	if (likely(matches(in, code, buf, (unsigned)MIN(n, room))))
 		return in;

@@ -202,8 +202,9 @@ u64 sc_h_cmpxchg8b(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 		sc_store_done(v);
 	} else {
 		struct sc_span s;
-		u64 old[2] = { 0, 0 }, set[2];
+		u64 old[2], set[2];
 
+		old[0] = old[1] = 0; /* no initializer: a compiler may make it a memset */
 		split = split && sc_span_lock(v, a, 2 * half, &s);
 		if (split) {
 			sc_span_load(&s, old);
