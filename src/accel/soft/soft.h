@@ -113,6 +113,7 @@ struct sc_vm {
 #define SC_MODE_USER BIT(0)   /* CPL 3 */
 #define SC_MODE_FPU BIT(1)    /* CR0.EM = CR0.TS = 0, CR4.OSFXSR = 1: x87 and SSE do not fault */
 #define SC_MODE_AVX BIT(2)    /* CR4.OSXSAVE and XCR0.AVX */
+#define SC_MODE_NO_STACK BIT(4) /* not of the vCPU: variant of a block without the stack check */
 #define SC_MODE_64 BIT(3)     /* long mode, CS.L: else only the interpreter runs */
 
 /* A pending exception: what sc_throw recorded */
@@ -185,6 +186,11 @@ struct sc_vcpu {
 	unsigned store_len;
 	bool code_written;	/* (v) a store dropped translations: leave the running block */
 	u64 maxphyaddr_rsvd;	/* PTE bits that must be zero */
+	struct sc_stack {	/* page that guest rsp points into, for blocks' stack accesses */
+		u64 tag;	/* as tag_w. None: BIT64(63), which only an address that is not
+				 * canonical matches, and addend 0 keeps it so: a host fault */
+		u64 addend;
+	} stack[SC_NUM_TLBS];
 	u16 local[64];		/* kernel-table entries that are not global: MOV CR3 clears just these */
 	unsigned local_count;	/* above 64: too many, clear the table */
 	bool ibtc_local;	/* the kernel's branch cache holds code of a non-global page */

@@ -195,8 +195,8 @@ static struct sc_block *find_block(struct sc_vcpu *v)
 	/* An instruction that starts here may need the next page: have its address at hand */
 	if (unlikely((gpa & ~PAGE_MASK) > PAGE_BYTES - 15))
 		mmu_fetch_try(v, (v->rip & PAGE_MASK) + PAGE_BYTES);
-	b = cache_find(v, gpa);
-	return b ? b : sc_translate(v, gpa);
+	b = cache_find(v, gpa, v->mode);
+	return b ? b : sc_translate(v, gpa, v->mode);
 }
 
 /* The branch to v->rip will not have to come here again */

@@ -254,13 +254,13 @@ static bool same_pages(struct sc_vcpu *v, const struct sc_block *b)
 	return !b->gpa2 || mmu_fetch_cached(v, (v->rip & PAGE_MASK) + PAGE_BYTES) == b->gpa2;
 }
 
-struct sc_block *cache_find(struct sc_vcpu *v, gpa_t gpa)
+struct sc_block *cache_find(struct sc_vcpu *v, gpa_t gpa, u32 mode)
 {
 	struct sc_cache *c = v->vm->cache;
-	struct sc_block *b = atomic_load_explicit(&c->hash[hash_of(gpa, v->mode)],
+	struct sc_block *b = atomic_load_explicit(&c->hash[hash_of(gpa, mode)],
 						  memory_order_acquire);
 
-	while (b && (b->gpa != gpa || b->mode != v->mode ||
+	while (b && (b->gpa != gpa || b->mode != mode ||
 		     __atomic_load_n(&b->dead, __ATOMIC_RELAXED) || !same_pages(v, b)))
 		b = atomic_load_explicit(&b->hash_next, memory_order_acquire);
 	return b;

@@ -124,9 +124,9 @@ void cache_serve(struct sc_vcpu *v);
 void cache_lock(struct sc_vcpu *v);
 void cache_unlock(struct sc_vcpu *v);
 
-/* [vcpu] Block for @gpa, where v->rip is, in v->mode. Lock-free, never throws. A block
+/* [vcpu] Block for @gpa, where v->rip is, in @mode. Lock-free, never throws. A block
  * that crosses a page is found only while the next page is mapped as when it was made. */
-struct sc_block *cache_find(struct sc_vcpu *v, gpa_t gpa);
+struct sc_block *cache_find(struct sc_vcpu *v, gpa_t gpa, u32 mode);
 /* [vcpu, locked] */
 void cache_insert_locked(struct sc_vcpu *v, struct sc_block *b); /* its pages are tracked */
 void *cache_meta_locked(struct sc_cache *c, size_t bytes); /* NULL: full */

@@ -40,6 +40,10 @@ void *sc_phys_ptr(const struct sc_vm *vm, gpa_t gpa, u64 len);
  */
 struct sc_tlbe *mmu_fill(struct sc_vcpu *v, gva_t a, unsigned size, enum sc_access access);
 
+/* [vcpu] Have v->stack hold the page of [a, a+size) when it may be stored to directly.
+ * Never throws and changes nothing in the page tables. */
+bool mmu_stack_fill(struct sc_vcpu *v, gva_t a, unsigned size);
+
 /* [vcpu] Take away direct stores to one physical page, or to all */
 void mmu_drop_writes(struct sc_vcpu *v, gpa_t page);
 void mmu_drop_all_writes(struct sc_vcpu *v);

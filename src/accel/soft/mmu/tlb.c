@@ -7,6 +7,12 @@
 #include "accel/soft/cache/cache.h"
 #include "accel/soft/mmu/mmu.h"
 
+static void stack_clear(struct sc_vcpu *v, enum sc_tlb_kind kind)
+{
+	v->stack[kind].tag = BIT64(63);
+	v->stack[kind].addend = 0;
+}
+
 static void table_clear(struct sc_tlbe *t)
 {
 	sc_zero(t, SC_TLB_ENTRIES * sizeof(*t));
@@ -53,6 +59,7 @@ void mmu_flush_all(struct sc_vcpu *v)
 	for (k = 0; k < SC_NUM_TLBS; k++) {
 		table_clear(v->tlb[k]);
 		mmu_ibtc_flush(v, k);
+		stack_clear(v, k);
 	}
 	v->local_count = 0;
 	v->ibtc_local = false;
@@ -96,6 +103,8 @@ static void region_clear(struct sc_vcpu *v, u64 region)
 {
 	unsigned first = region << 9 & (SC_TLB_ENTRIES - 1), i, k;
 
+	stack_clear(v, SC_TLB_KERNEL);
+	stack_clear(v, SC_TLB_USER);
 	for (k = 0; k < SC_NUM_TLBS; k++)
 		for (i = first; i < first + 512; i++)
 			if (v->tlb[k][i].tag_r >> 21 == region)
@@ -118,6 +127,9 @@ void sc_flush_tlb(struct sc_vcpu *v, bool global_too)
 	v->stats.tlb_flush++;
 	table_clear(v->tlb[SC_TLB_USER]);
 	mmu_ibtc_flush(v, SC_TLB_USER);
+	stack_clear(v, SC_TLB_USER);
+	/* Whether the kernel's stack is global is not worth remembering */
+	stack_clear(v, SC_TLB_KERNEL);
 	if (v->ibtc_local) {
 		mmu_ibtc_flush(v, SC_TLB_KERNEL);
 		v->ibtc_local = false;
@@ -151,6 +163,8 @@ void sc_invlpg(struct sc_vcpu *v, gva_t a)
 
 		if (e->tag_r == page || e->tag_w == page)
 			entry_clear(e, idx);
+		if (v->stack[k].tag == page)
+			stack_clear(v, k);
 	}
 	for (i = 0; i < ARRAY_LEN(v->fetch); i++) {
 		if ((v->fetch[i].key & PAGE_MASK) == page && v->fetch[i].key) {
@@ -162,9 +176,20 @@ void sc_invlpg(struct sc_vcpu *v, gva_t a)
 	}
 }
 
+/* A block may be in the middle of stack accesses that it checked at its start: when it
+ * comes back from whatever brought us here, it must not go on */
+static void stack_drop(struct sc_vcpu *v)
+{
+	stack_clear(v, SC_TLB_KERNEL);
+	stack_clear(v, SC_TLB_USER);
+	v->code_written = true;
+}
+
 void mmu_drop_writes(struct sc_vcpu *v, gpa_t page)
 {
 	unsigned k, i;
+
+	stack_drop(v);
 
 	for (k = 0; k < SC_NUM_TLBS; k++)
 		for (i = 0; i < SC_TLB_ENTRIES; i++)
@@ -175,6 +200,8 @@ void mmu_drop_writes(struct sc_vcpu *v, gpa_t page)
 void mmu_drop_all_writes(struct sc_vcpu *v)
 {
 	unsigned k, i;
+
+	stack_drop(v);
 
 	for (k = 0; k < SC_NUM_TLBS; k++)
 		for (i = 0; i < SC_TLB_ENTRIES; i++)
@@ -225,6 +252,41 @@ struct sc_tlbe *mmu_fill(struct sc_vcpu *v, gva_t a, unsigned size, enum sc_acce
 	if (access == SC_WRITE)
 		return e->tag_w == tag ? e : NULL;
 	return e;
+}
+
+bool mmu_stack_fill(struct sc_vcpu *v, gva_t a, unsigned size)
+{
+	enum sc_tlb_kind kind = mmu_kind(v);
+	const struct sc_tlbe *e = mmu_entry(v, kind, a);
+	const struct accel_ram *r;
+	struct mmu_walk w;
+	gpa_t page;
+
+	if ((a & ~PAGE_MASK) > PAGE_BYTES - size || !sc_canonical(a))
+		return false;
+	if (e->tag_w == (a & PAGE_MASK)) {
+		v->stack[kind].tag = e->tag_w;
+		v->stack[kind].addend = e->addend;
+		return true;
+	}
+	mmu_walk(v, a, SC_WRITE, kind == SC_TLB_USER, true, &w);
+	if (w.error || !w.dirty)
+		return false;
+	r = sc_ram_find(v->vm, w.gpa);
+	page = w.gpa & PAGE_MASK;
+	if (!r || (r->flags & (ACCEL_RAM_ROM | ACCEL_RAM_LOG)))
+		return false;
+	/* The same race as in mmu_fill */
+	v->stack[kind].addend = (u64)r->hva + (page - r->gpa) - (a & PAGE_MASK);
+	v->stack[kind].tag = a & PAGE_MASK;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (cache_page_tracked(v->vm, page)) {
+		stack_clear(v, kind);
+		return false;
+	}
+	if (unlikely(w.shift != PAGE_SHIFT))
+		note_large(v, a, w.shift);
+	return true;
 }
 
 static u64 fetch_key(const struct sc_vcpu *v, gva_t a)

@@ -140,4 +140,13 @@ begin sc_thunk_interp
 	resume
 	.size sc_thunk_interp, . - sc_thunk_interp
 
+/* Called from the start of a block whose stack check failed; struct sc_meta follows */
+begin sc_thunk_stack
+	save_gprs
+	popq %rsi
+	movq %gs:SC_OFF_SELF, %rdi
+	call sc_slow_stack
+	resume
+	.size sc_thunk_stack, . - sc_thunk_stack
+
 	.section .note.GNU-stack, "", @progbits

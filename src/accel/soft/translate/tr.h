@@ -35,6 +35,13 @@ struct tr {
 	u16 off[SC_BLOCK_INSNS + 1]; /* offset in page; one more: where the block ends */
 	u16 live[SC_BLOCK_INSNS + 1]; /* flags wanted before instruction i */
 	unsigned n;
+	/* Stack accesses that the check at the start covers: guest rsp relative to its value
+	 * there, which of the instructions' accesses are covered (bit 0 the operand, bit 1 the
+	 * push or pop), and the range [lo, hi) of all */
+	u8 stack[SC_BLOCK_INSNS];
+	s32 stack_lo, stack_hi;
+	bool stack_check;
+	u32 stack_site;		     /* of the check's jump to its slow path */
 	unsigned i;		     /* the one being emitted */
 	bool open_end;		     /* falls through into the instruction at off[n] */
 
@@ -87,9 +94,22 @@ static inline u32 tr_gpr_off(unsigned g) { return offsetof(struct sc_vcpu, gpr) 
 /* Value of guest register @g: its host register, or loaded into @scratch */
 unsigned tr_get(struct tr *t, unsigned g, unsigned scratch);
 
+/* tr_stack.c */
+#define TR_STACK_OPERAND BIT(0)
+#define TR_STACK_PUSH_POP BIT(1)
+void tr_stack_plan(struct tr *t);
+void tr_stack_check(struct tr *t);     /* at the block's start; flags are stashed or dead */
+void tr_stack_cold_emit(struct tr *t);
+/* Is this access covered? Then the host address of guest rsp + @disp is in r8 */
+bool tr_stack_ptr(struct tr *t, unsigned which, s32 disp);
+
 /* tr_mem.c */
 void tr_clobber_flags(struct tr *t, u16 live); /* host RFLAGS will be destroyed; uses r8 */
 void tr_want_flags(struct tr *t);	       /* host RFLAGS must hold them; uses r9 */
+/* Host address of the current operand into r8, ready for the access. Uses r9, r10 and, unless
+ * the operand is on the checked stack, the host's flags, which it stashes when @live wants
+ * them. false: cannot be done, nothing emitted but perhaps the stash */
+bool tr_operand(struct tr *t, unsigned size, bool write, u16 live);
 bool tr_address(struct tr *t);		       /* linear address of the operand into r8; uses r9 */
 /* Guest address in r8 becomes host address; uses r9, r10, flags. */
 void tr_probe(struct tr *t, unsigned size, bool write);
@@ -116,6 +136,6 @@ void tr_edges_emit(struct tr *t);
 /* How an instruction ends a block */
 enum tr_end { TR_GOES_ON, TR_SIDE_EXIT, TR_ENDS };
 enum tr_end tr_ends_block(const struct tr *t, const struct sc_insn *in);
-void tr_push_scratch(struct tr *t); /* push v->scratch[0], 8 bytes */
+void tr_push_scratch(struct tr *t, u16 live); /* push v->scratch[0], 8 bytes */
 
 #endif

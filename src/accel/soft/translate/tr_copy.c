@@ -316,10 +316,8 @@ bool tr_copy(struct tr *t)
 	if (mem) {
 		bool write = in->op[in->mem_op].act & SC_ACT_W;
 
-		tr_clobber_flags(t, t->live[t->i]);
-		if (!tr_address(t))
+		if (!tr_operand(t, in->mem_size, write, t->live[t->i]))
 			return false;
-		tr_probe(t, in->mem_size, write);
 	}
 	if ((in->fl_read & SC_ARITH) ||
 	    ((in->fl_written & SC_ARITH) && (t->live[t->i + 1] & ~in->fl_killed & SC_ARITH)))

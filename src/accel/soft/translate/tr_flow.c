@@ -145,12 +145,25 @@ static void jump_to(struct tr *t, s32 target, enum tr_flags flags, bool backward
 	jump_r8(t);
 }
 
-/* Store @reg (or the return address when 0xff) at rsp - 8, then move rsp. The host
- * address is in r8 after the probe. */
-static void push_probe(struct tr *t)
+/* Host address of the stack slot below rsp into r8. Flags are stashed or dead by then,
+ * unless the slot is on the checked stack. */
+static void push_probe(struct tr *t, u16 live)
 {
+	if (tr_stack_ptr(t, TR_STACK_PUSH_POP, -8))
+		return;
+	tr_clobber_flags(t, live);
 	e_lea(&t->e, true, H_R8, H_R11, 0xff, 0, -8);
 	tr_probe(t, 8, true);
+}
+
+/* The slot at rsp, to be read */
+static void pop_probe(struct tr *t, u16 live)
+{
+	if (tr_stack_ptr(t, TR_STACK_PUSH_POP, 0))
+		return;
+	tr_clobber_flags(t, live);
+	e_mov(&t->e, H_R8, H_R11);
+	tr_probe(t, 8, false);
 }
 
 static void push_done(struct tr *t)
@@ -158,9 +171,9 @@ static void push_done(struct tr *t)
 	e_lea(&t->e, true, H_R11, H_R11, 0xff, 0, -8);
 }
 
-void tr_push_scratch(struct tr *t)
+void tr_push_scratch(struct tr *t, u16 live)
 {
-	push_probe(t);
+	push_probe(t, live);
 	e_gs_load(&t->e, H_R9, SC_OFF_SCRATCH);
 	e_store(&t->e, H_R9, H_R8);
 	push_done(t);
@@ -181,19 +194,17 @@ static bool push(struct tr *t)
 		return false;
 	if (op->kind == SC_OP_IMM && in->imm != (s32)in->imm)
 		return false;
-	tr_clobber_flags(t, t->live[t->i]);
 	if (op->kind == SC_OP_MEM) {
-		if (!tr_address(t))
+		if (!tr_operand(t, 8, false, t->live[t->i]))
 			return false;
-		tr_probe(t, 8, false);
 		e_load(e, H_R8, H_R8);
 		e_gs_store(e, H_R8, SC_OFF_SCRATCH);
 	}
 	if (op->kind == SC_OP_MEM) {
-		tr_push_scratch(t);
+		tr_push_scratch(t, t->live[t->i]);
 		return true;
 	}
-	push_probe(t);
+	push_probe(t, t->live[t->i]);
 	if (op->kind == SC_OP_GPR) {
 		e_store(e, tr_get(t, op->reg, H_R9), H_R8);
 	} else {
@@ -212,9 +223,7 @@ static bool pop(struct tr *t)
 
 	if (!wide_stack(in) || op->kind != SC_OP_GPR)
 		return false;
-	tr_clobber_flags(t, t->live[t->i]);
-	e_mov(e, H_R8, H_R11);
-	tr_probe(t, 8, false);
+	pop_probe(t, t->live[t->i]);
 	if (op->reg == X86_RSP) {
 		e_load(e, H_R11, H_R8);
 		return true;
@@ -253,9 +262,8 @@ static bool target(struct tr *t)
 			e_mov(&t->e, H_R8, r);
 		return true;
 	}
-	if (in->op[0].kind != SC_OP_MEM || !tr_address(t))
+	if (in->op[0].kind != SC_OP_MEM || !tr_operand(t, 8, false, SC_ARITH))
 		return false;
-	tr_probe(t, 8, false);
 	e_load(&t->e, H_R8, H_R8);
 	return true;
 }
@@ -274,7 +282,7 @@ static bool call(struct tr *t)
 			return false;
 		e_gs_store(e, H_R8, SC_OFF_SCRATCH);
 	}
-	push_probe(t);
+	push_probe(t, SC_ARITH);
 	e_gs_load(e, H_R9, SC_OFF_RIP_PAGE);
 	e_lea(e, true, H_R9, H_R9, 0xff, 0, tr_next_off(t));
 	e_store(e, H_R9, H_R8);
@@ -296,8 +304,7 @@ static bool ret(struct tr *t)
 	if (!wide_stack(in))
 		return false;
 	tr_clobber_flags(t, SC_ARITH);
-	e_mov(e, H_R8, H_R11);
-	tr_probe(t, 8, false);
+	pop_probe(t, SC_ARITH);
 	e_load(e, H_R8, H_R8);
 	e_lea(e, true, H_R11, H_R11, 0xff, 0, 8 + (u16)in->imm);
 	jump_r8(t);

@@ -89,6 +89,17 @@ bool tr_address(struct tr *t)
 	return true;
 }
 
+bool tr_operand(struct tr *t, unsigned size, bool write, u16 live)
+{
+	if (tr_stack_ptr(t, TR_STACK_OPERAND, tr_insn(t)->disp))
+		return true;
+	tr_clobber_flags(t, live);
+	if (!tr_address(t))
+		return false;
+	tr_probe(t, size, write);
+	return true;
+}
+
 struct sc_meta tr_meta(const struct tr *t)
 {
 	struct sc_meta m = { .guest = t->off[t->i], .len = tr_insn(t)->len };

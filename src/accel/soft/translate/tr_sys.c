@@ -87,7 +87,7 @@ static bool pushf(struct tr *t)
 	e32(e, ~(SC_ARITH | X86_FLAG_RF | X86_FLAG_VM));
 	e8(e, 0x45), e8(e, 0x09), e8(e, 0xd1);			/* or r9d, r10d */
 	e_gs_store(e, H_R9, SC_OFF_SCRATCH);
-	tr_push_scratch(t);
+	tr_push_scratch(t, SC_ARITH);
 	return true;
 }
 

@@ -19,6 +19,7 @@ static void thunks_write(struct sc_cache *c)
 		[SC_THUNK_BRANCH] = sc_thunk_branch,
 		[SC_THUNK_SLOW] = sc_thunk_slow,
 		[SC_THUNK_INTERP] = sc_thunk_interp,
+		[SC_THUNK_STACK] = sc_thunk_stack,
 	};
 	struct emit e = { .base = c->rw };
 	unsigned i;
@@ -204,6 +205,11 @@ static struct sc_block *emit_block(struct tr *t)
 				.num_insns = t->n, .len = t->off[t->n] - t->off[0] };
 	t->start = t->e.at;
 	t->flags = t->live[0] & SC_ARITH ? TR_REGS : TR_DEAD;
+	if (t->stack_check) {
+		tr_clobber_flags(t, t->live[0]);
+		b->code_stashed = t->e.at;
+		tr_stack_check(t);
+	}
 	for (i = 0; i < t->n; i++) {
 		t->i = i;
 		map[i].host_off = t->e.at - t->start;
@@ -220,8 +226,10 @@ static struct sc_block *emit_block(struct tr *t)
 	tr_edges_emit(t);
 	tr_cold_emit(t);
 	tr_sti_cold_emit(t);
-	b->code_stashed = b->code;
-	if (t->live[0] & SC_ARITH) {
+	tr_stack_cold_emit(t);
+	if (!t->stack_check && !(t->live[0] & SC_ARITH)) {
+		b->code_stashed = b->code;
+	} else if (!t->stack_check) {
 		b->code_stashed = t->e.at;
 		t->flags = TR_STASHED;
 		tr_want_flags(t);
@@ -254,7 +262,7 @@ static void settle(struct sc_page *p, u64 granules)
 		atomic_store(&p->tracked, 0);
 }
 
-struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa)
+struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa, u32 mode)
 {
 	struct sc_cache *c = v->vm->cache;
 	struct sc_block *b = NULL;
@@ -268,7 +276,7 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa)
 		return NULL;
 	sc_fpu_save(v);
 	cache_lock(v);
-	b = cache_find(v, gpa);
+	b = cache_find(v, gpa, mode);
 	if (b)
 		goto out;
 	if (c->size - c->used < BLOCK_MAX_BYTES || c->num_sorted == c->max_sorted ||
@@ -283,9 +291,10 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa)
 	t->v = v;
 	t->c = c;
 	t->gpa = gpa;
-	t->mode = v->mode;
+	t->mode = mode;
 	if (decode(t, page)) {
 		liveness(t);
+		tr_stack_plan(t);
 		b = emit_block(t);
 	}
 	if (b) {
@@ -357,4 +366,28 @@ void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta)
 	if (meta->access & 0x80)
 		return NULL;
 	return goes_on(v, next, mode) ? (u8 *)(meta + 1) : NULL;
+}
+
+void *sc_slow_stack(struct sc_vcpu *v, const struct sc_meta *meta)
+{
+	struct sc_cache *c = v->vm->cache;
+	const struct sc_insn_map *m;
+	const struct sc_block *b;
+	gpa_t gpa;
+
+	enter_insn(v, meta);
+	if (!cache_pc_to_insn(c, (u64)meta, &b, &m))
+		return NULL;
+	if (mmu_stack_fill(v, v->gpr[X86_RSP] + (s16)meta->back_retry, meta->back_next)) {
+		sc_fpu_load(v);
+		return c->rx + b->code_stashed;
+	}
+	gpa = b->gpa;
+	b = cache_find(v, gpa, v->mode | SC_MODE_NO_STACK);
+	if (!b)
+		b = sc_translate(v, gpa, v->mode | SC_MODE_NO_STACK);
+	if (!b)
+		return NULL;
+	sc_fpu_load(v);
+	return c->rx + b->code_stashed;
 }

@@ -22,6 +22,11 @@
  * reads them. Every block has a second entry that first takes flags out of the
  * stash, which is the same as the first when it does not want any.
  *
+ * Most accesses are to the stack, at known distances from rsp. A block with
+ * several of them checks once, at its start, that all fall into the page in
+ * v->stack; they then need no probe. When they do not, the block's variant
+ * without the check (SC_MODE_NO_STACK) runs instead.
+ *
  * Jumps inside the page are chained by patching; calls, returns and jumps to
  * other pages look the target up in v->ibtc. Backward jumps and look-ups test
  * v->attention, so every loop does.
@@ -46,7 +51,9 @@ struct sc_meta {
 };
 
 /* Entry points at the start of the code memory, where any block can reach them */
-enum sc_thunk { SC_THUNK_CHAIN, SC_THUNK_BRANCH, SC_THUNK_SLOW, SC_THUNK_INTERP, SC_NUM_THUNKS };
+enum sc_thunk {
+	SC_THUNK_CHAIN, SC_THUNK_BRANCH, SC_THUNK_SLOW, SC_THUNK_INTERP, SC_THUNK_STACK, SC_NUM_THUNKS
+};
 #define SC_THUNK_BYTES 16
 #define SC_THUNK_AT(t) ((t) * SC_THUNK_BYTES)
 #define SC_CODE_FIRST 128
@@ -54,9 +61,9 @@ enum sc_thunk { SC_THUNK_CHAIN, SC_THUNK_BRANCH, SC_THUNK_SLOW, SC_THUNK_INTERP,
 int sc_translate_init(struct sc_cache *c) MUST_CHECK; /* [setup] writes the thunks */
 void sc_translate_fini(struct sc_cache *c);
 
-/* [vcpu] Make a block for @gpa. Return: NULL when its first instruction has to be
+/* [vcpu] Make a block for @gpa in @mode (v->mode and perhaps SC_MODE_NO_STACK). Return: NULL when its first instruction has to be
  * interpreted (it crosses the page, or is not in RAM) */
-struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa);
+struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa, u32 mode);
 
 /* [vcpu] enter.S */
 u64 sc_enter(struct sc_vcpu *v, void *host);
@@ -65,11 +72,15 @@ void sc_thunk_chain(void);
 void sc_thunk_branch(void);
 void sc_thunk_slow(void);
 void sc_thunk_interp(void);
+void sc_thunk_stack(void);
 #define SC_LEFT_BRANCH (~0ull)
 
 /* [vcpu] called by enter.S; return where to go on or NULL to leave */
 void *sc_slow_access(struct sc_vcpu *v, const struct sc_meta *meta, gva_t addr);
 void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta);
+/* The stack check at a block's start failed; back_retry and back_next hold what it checks:
+ * offset from rsp (signed) and length */
+void *sc_slow_stack(struct sc_vcpu *v, const struct sc_meta *meta);
 
 /* Arithmetic flags between RFLAGS and the stash */
 #define SC_ARITH 0x8d5u
