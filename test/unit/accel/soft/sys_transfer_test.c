@@ -46,6 +46,7 @@ static void data_segment_needs_privilege_and_presence(void **s)
 	must_do(do_load_seg, X86_DS, S_DATA3, 0);
 	must_do(do_load_seg, X86_ES, S_CONFORMING, 0);
 	rig_protected(0);
+	must_throw(X86_VEC_GP, S_DATA0, do_load_seg, X86_DS, S_DATA0 | 3, 0); /* RPL counts too */
 	must_throw(X86_VEC_NP, S_ABSENT, do_load_seg, X86_DS, S_ABSENT, 0);
 	must_throw(X86_VEC_GP, GDT_BYTES, do_load_seg, X86_DS, GDT_BYTES, 0);
 	must_throw(X86_VEC_GP, S_TSS, do_load_seg, X86_DS, S_TSS, 0);
@@ -339,6 +340,28 @@ static void two_contributory_faults_make_a_double_fault(void **s)
 	assert_false(cpu0->shutdown);
 }
 
+/* SDM 3A table 6-5: second fault is always the #GP of a gate that is not there */
+static void table_of_double_faults(void **s)
+{
+	static const struct { unsigned first; bool error, df; } t[] = {
+		{ X86_VEC_DE, false, true }, { X86_VEC_TS, true, true }, { X86_VEC_NP, true, true },
+		{ X86_VEC_SS, true, true }, { X86_VEC_GP, true, true }, { X86_VEC_PF, true, true },
+		{ X86_VEC_DB, false, false }, { X86_VEC_BP, false, false },
+		{ X86_VEC_NM, false, false }, { X86_VEC_MF, false, false },
+		{ X86_VEC_AC, true, false }, { X86_VEC_XM, false, false },
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(t); i++) {
+		rig_long(0);
+		idt_set(X86_VEC_DF, S_CODE64, HANDLER, 0x8e, 0);
+		if (!t[i].df)
+			idt_set(X86_VEC_GP, S_CODE64, HANDLER + 8, 0x8e, 0);
+		raise_exc(t[i].first, t[i].error, 0);
+		assert_false(cpu0->shutdown);
+		assert_int_equal(cpu0->rip, t[i].df ? HANDLER : HANDLER + 8);
+	}
+}
+
 static void page_fault_on_the_stack_is_a_double_fault(void **s)
 {
 	rig_long(0);
@@ -534,6 +557,8 @@ static void return_refuses_inner_rings_and_bad_stacks(void **s)
 	push_frame(4, 2, (u64[]){ CODE, S_CODE0 });
 	must_throw(X86_VEC_GP, S_CODE0, do_ret, 4, 0, 0);
 	rig_protected(0);
+	push_frame(4, 2, (u64[]){ CODE, S_CODE3 & ~3 }); /* DPL 3 by RPL 0 */
+	must_throw(X86_VEC_GP, S_CODE3 & ~3, do_ret, 4, 0, 0);
 	push_frame(4, 4, (u64[]){ CODE, S_CODE3, STACK3, S_DATA0 });
 	must_throw(X86_VEC_GP, S_DATA0, do_ret, 4, 0, 0);
 	assert_int_equal(cpu0->gpr[X86_RSP], STACK3);
@@ -759,6 +784,7 @@ int main(void)
 		cmocka_unit_test(string_instruction_cut_by_interrupt_pushes_rf),
 		cmocka_unit_test(debug_exception_sets_dr6_and_clears_gd),
 		cmocka_unit_test(two_contributory_faults_make_a_double_fault),
+		cmocka_unit_test(table_of_double_faults),
 		cmocka_unit_test(page_fault_on_the_stack_is_a_double_fault),
 		cmocka_unit_test(benign_exception_then_fault_delivers_the_fault),
 		cmocka_unit_test(fault_in_double_fault_shuts_down),
