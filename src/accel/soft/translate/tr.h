@@ -119,6 +119,10 @@ struct sc_meta tr_meta(const struct tr *t); /* of the current instruction and fl
 void tr_call_interp(struct tr *t, struct sc_meta m);
 void tr_cold_emit(struct tr *t);
 
+/* Flags that do not depend on their old value after @in. Beyond fl_killed: those that are
+ * undefined, where CPUs set them to something all the same */
+u16 tr_killed(const struct sc_insn *in);
+
 /* tr_copy.c: false when the interpreter has to do it (nothing was emitted) */
 bool tr_copy(struct tr *t);
 bool tr_can_copy(const struct tr *t, const struct sc_insn *in);

@@ -75,6 +75,24 @@ static bool native_ok(const struct tr *t, const struct sc_insn *in)
 	return false;
 }
 
+u16 tr_killed(const struct sc_insn *in)
+{
+	switch (in->cls) {
+	case SC_C_ALU:
+		return in->sub == 1 || in->sub == 4 || in->sub == 6 ? SC_ARITH : in->fl_killed;
+	case SC_C_TEST:
+		return SC_ARITH;
+	case SC_C_SHIFT:
+		/* shl, shr, sar by a constant that is not 0 */
+		return in->sub >= 4 && in->fl_killed && !(in->flags & SC_I_COND_FLAGS) ? SC_ARITH
+										    : in->fl_killed;
+	case SC_C_SCAN:
+		return in->sub == SC_BSF || in->sub == SC_BSR ? SC_ARITH : in->fl_killed;
+	default:
+		return in->fl_killed;
+	}
+}
+
 bool tr_can_copy(const struct tr *t, const struct sc_insn *in)
 {
 	switch (in->cls) {
@@ -320,7 +338,7 @@ bool tr_copy(struct tr *t)
 			return false;
 	}
 	if ((in->fl_read & SC_ARITH) ||
-	    ((in->fl_written & SC_ARITH) && (t->live[t->i + 1] & ~in->fl_killed & SC_ARITH)))
+	    ((in->fl_written & SC_ARITH) && (t->live[t->i + 1] & ~tr_killed(in) & SC_ARITH)))
 		tr_want_flags(t);
 	plain_write = in->cls == SC_C_MOV || in->cls == SC_C_MOVZX || in->cls == SC_C_MOVSX;
 	for (i = 0; i < s.n; i++)

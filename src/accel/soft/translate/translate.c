@@ -135,7 +135,7 @@ static void liveness(struct tr *t)
 		const struct sc_insn *in = &t->in[i];
 
 		if (flags_exact(t, in))
-			live = (live & ~in->fl_killed) | (in->fl_read & SC_ARITH);
+			live = (live & ~tr_killed(in)) | (in->fl_read & SC_ARITH);
 		else
 			live = SC_ARITH;
 		t->live[i] = live;
