@@ -6,7 +6,7 @@
 # kvm-amd and our programs in its RAM disk. There the accelerator's conformance
 # suite runs, then hyperkit --accel kvm boots the same kernel once more. What the
 # inner guest says is prefixed with "L2: ", so the outer one's lines cannot be taken for it.
-# timeout: 600
+# timeout: 450
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=${HK_BUILD:-$PWD/build}
@@ -28,12 +28,15 @@ cat >"$tmp/nested" <<'END'
 #!/bin/sh
 grep -q -w svm /proc/cpuinfo || { echo "nested: the CPU has no AMD-V"; exit 90; }
 [ -c /dev/kvm ] || { echo "nested: no /dev/kvm"; exit 91; }
-CMOCKA_MESSAGE_OUTPUT=TAP /bin/accel_test kvm >/tmp/accel.log 2>&1
+# What QEMU's emulation of AMD-V gets wrong: VMRUN does not arm breakpoints in DR7, and a
+# store that first takes a nested page fault does not refetch the instruction behind it
+CMOCKA_MESSAGE_OUTPUT=TAP /bin/accel_test -x breakpoint_stops_before_its_instruction \
+	-x code_that_was_just_written_runs kvm >/tmp/accel.log 2>&1
 echo "nested: conformance $?"
 sed 's/^/accel: /' /tmp/accel.log
 /bin/hyperkit info | sed 's/^/info: /'
 boot() { # CPUS MEMORY RUN
-	/bin/hyperkit --accel kvm -A -u -c "$1" -m "$2" -s 0:0,hostbridge -s 31,lpc -l com1,stdio \
+	timeout -s KILL 60 /bin/hyperkit --accel kvm -A -u -c "$1" -m "$2" -s 0:0,hostbridge -s 31,lpc -l com1,stdio \
 		-f "kexec,/vm/vmlinuz,/vm/initrd,console=ttyS0 quiet hk.run=$3" </dev/null >/tmp/vm.log 2>&1
 	echo "nested: $3 with $1 CPUs ended with $?"
 	sed 's/^/L2: /' /tmp/vm.log
@@ -55,7 +58,7 @@ done < <(ldd "$build/hyperkit" "$build/test/accel/accel_test" | grep -o '/[^ ]*\
 tools/guest-images initrd cloud "$tmp/outer.img" -m kvm_amd "${files[@]}" -r /bin/nested
 
 start=$(date +%s)
-timeout -k 5 500 qemu-system-x86_64 -accel tcg,thread=multi -cpu max,+svm,+npt -smp 2 -m 1536 \
+timeout -k 5 400 qemu-system-x86_64 -accel tcg,thread=multi -cpu max,+svm,+npt -smp 2 -m 1536 \
 	-kernel $guest/vmlinuz -initrd "$tmp/outer.img" \
 	-append "console=ttyS0 quiet panic=-1 hk.run=/bin/nested" \
 	-nodefaults -no-user-config -display none -serial stdio -no-reboot \

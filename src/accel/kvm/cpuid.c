@@ -12,6 +12,7 @@
 #define KERNEL_MAX_CPUID 256
 #define LEAF1_ECX_VMX BIT(5)
 #define LEAF1_ECX_TSC_DEADLINE BIT(24)
+#define LEAF1_ECX_HYPERVISOR BIT(31)
 #define LEAF80000001_ECX_SVM BIT(2)
 
 bool hkvm_cpu_has_vt(void)
@@ -50,10 +51,14 @@ int hkvm_cpuid_probe(int kvm_fd, struct accel_caps *caps)
 	rc = hkvm_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, t);
 	caps->num_cpuid = 0;
 	for (u32 i = 0; !rc && i < t->nent; i++) {
-		/* The kernel leaves this bit to us, since it needs its LAPIC: we use that */
-		if (t->entries[i].function == 1 &&
-		    hkvm_ioctl_num(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
-			t->entries[i].ecx |= LEAF1_ECX_TSC_DEADLINE;
+		/* Two bits the kernel leaves to us: that the paravirtual leaves exist, and the
+		 * deadline timer, since it needs the LAPIC in the kernel, which we use */
+		if (t->entries[i].function == 1) {
+			t->entries[i].ecx |= LEAF1_ECX_HYPERVISOR;
+			if (hkvm_ioctl_num(kvm_fd, KVM_CHECK_EXTENSION,
+					   KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+				t->entries[i].ecx |= LEAF1_ECX_TSC_DEADLINE;
+		}
 		rc = add_row(caps, &t->entries[i]);
 	}
 	free(t);
