@@ -354,7 +354,7 @@ static void table_of_double_faults(void **s)
 	for (unsigned i = 0; i < ARRAY_LEN(t); i++) {
 		rig_long(0);
 		idt_set(X86_VEC_DF, S_CODE64, HANDLER, 0x8e, 0);
-		if (!t[i].df)
+		if (t[i].first != X86_VEC_GP)
 			idt_set(X86_VEC_GP, S_CODE64, HANDLER + 8, 0x8e, 0);
 		raise_exc(t[i].first, t[i].error, 0);
 		assert_false(cpu0->shutdown);
