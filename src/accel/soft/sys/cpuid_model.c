@@ -190,7 +190,7 @@ static void put_kvm(struct build *t, u64 tsc_hz)
 
 static void put_extended(struct build *t, const struct regs *vendor, bool amd)
 {
-	u32 max = host(0x80000000, 0).a, leaf, phys = 36;
+	u32 max = host(0x80000000, 0).a, leaf, phys = 36, more = 0;
 	struct regs r, one = host(1, 0);
 
 	put(t, 0x80000000, -1, (struct regs){ amd ? 0x80000021 : 0x80000008,
@@ -212,11 +212,16 @@ static void put_extended(struct build *t, const struct regs *vendor, bool amd)
 		if (leaf <= max && (amd || leaf != 0x80000005))
 			put(t, leaf, -1, host(leaf, 0));
 	put(t, 0x80000007, -1, (struct regs){ 0, 0, 0, BIT(8) }); /* invariant TSC */
-	if (max >= 0x80000008)
-		phys = host(0x80000008, 0).a & 0xff;
+	if (max >= 0x80000008) {
+		r = host(0x80000008, 0);
+		phys = r.a & 0xff;
+		/* XSAVEERPTR: FXSAVE and FXRSTOR are the host's; without it Linux works around
+		 * a leak of x87 pointers at every switch of tasks */
+		more = r.b & BIT(2);
+	}
 	phys = MIN(MAX(phys, 36u), MAX_PHYS_BITS);
 	put(t, 0x80000008, -1, (struct regs){ LINEAR_BITS << 8 | phys,
-					      amd ? L80000008_EBX_AMD_SET : 0, 0, 0 });
+					      amd ? L80000008_EBX_AMD_SET | more : 0, 0, 0 });
 	if (!amd)
 		return;
 	if (max >= 0x80000019)
