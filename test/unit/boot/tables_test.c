@@ -413,10 +413,10 @@ static void prt_routes_to_the_ioapic_when_the_os_says_so(void **state)
 
 	aml_begin(r, &w);
 	out = evaluate(&w, "evaluate \\_PIC 1;evaluate \\_SB.PC00._PRT");
-	has(out, "Integer = 000000000001FFFF");
-	has(out, "Integer = 000000000009FFFF");
-	has(out, "Integer = 0000000000000011");
-	has(out, "Integer = 0000000000000012");
+	has(out, "[Integer] = 000000000001FFFF");
+	has(out, "[Integer] = 000000000009FFFF");
+	has(out, "[Integer] = 0000000000000011");
+	has(out, "[Integer] = 0000000000000012");
 	has_not(out, "LNK");
 	free(out);
 	work_end(&w);
@@ -430,7 +430,7 @@ static void prt_routes_to_links_with_the_pic(void **state)
 
 	aml_begin(r, &w);
 	out = evaluate(&w, "evaluate \\_PIC 0;evaluate \\_SB.PC00._PRT");
-	has(out, "Integer = 000000000009FFFF");
+	has(out, "[Integer] = 000000000009FFFF");
 	has(out, "LNKA");
 	has(out, "LNKC");
 	has_not(out, "LNKD");
@@ -447,7 +447,7 @@ static void without_lpc_there_is_neither_bridge_nor_port(void **state)
 	r->pci.lpc_slot = -1;
 	aml_begin(r, &w);
 	out = evaluate(&w, "evaluate \\_SB.PC00.ISA._STA;evaluate \\_SB.PC00.ISA.COM1._STA");
-	has(out, "Integer] = 0000000000000000");
+	has(out, "[Integer] = 0000000000000000");
 	has_not(out, "000000000000000F");
 	free(out);
 	out = evaluate(&w, "evaluate \\_PIC 0;evaluate \\_SB.PC00._PRT");
@@ -468,7 +468,7 @@ static void the_bridge_is_at_its_slot_and_has_its_ports(void **state)
 			   "evaluate \\_SB.HPET._STA");
 	has(out, "0000000000030000");
 	has(out, "000000000000000F");
-	has_not(out, "Integer] = 0000000000000000");
+	has_not(out, "[Integer] = 0000000000000000");
 	free(out);
 	work_end(&w);
 }
