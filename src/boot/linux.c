@@ -105,7 +105,7 @@ int bzimage_parse(const struct boot_file *f, struct boot_bzimage *bz, struct hk_
 			       (unsigned long long)bz->align);
 	if (bz->init_bytes < bz->len)
 		return err_set(err, -ENOEXEC, "%s: init_size is smaller than the kernel", f->path);
-	if (!bz->relocatable && (bz->pref < BOOT_1MIB || bz->pref >= BOOT_HIGHMEM_GPA))
+	if ((!bz->relocatable && bz->pref < BOOT_1MIB) || bz->pref >= BOOT_HIGHMEM_GPA)
 		return err_set(err, -ENOEXEC, "%s: wants to be loaded at %#llx", f->path,
 			       (unsigned long long)bz->pref);
 	if (bz->xloadflags & XLF_KERNEL_64 && bz->len <= ENTRY64_OFF)
@@ -113,19 +113,11 @@ int bzimage_parse(const struct boot_file *f, struct boot_bzimage *bz, struct hk_
 	return 0;
 }
 
-/* Where the kernel goes. A relocatable one prefers pref_address: below it, it
- * would only move itself there. Return: 0 when there is no room */
-static u64 kernel_place(const struct boot_bzimage *bz, u64 low)
+/* Where the kernel goes. A relocatable one is not put below its pref_address even
+ * when RAM ends before what it needs there: it moves itself up to it unasked. */
+static u64 kernel_place(const struct boot_bzimage *bz)
 {
-	u64 at;
-
-	if (bz->pref >= BOOT_1MIB && range_ok(bz->pref, bz->init_bytes, low) &&
-	    (!bz->relocatable || !(bz->pref & (bz->align - 1))))
-		return bz->pref;
-	if (!bz->relocatable)
-		return 0;
-	at = ALIGN_UP(BOOT_1MIB, bz->align);
-	return range_ok(at, bz->init_bytes, low) ? at : 0;
+	return bz->relocatable ? ALIGN_UP(MAX(bz->pref, BOOT_1MIB), bz->align) : bz->pref;
 }
 
 /* As high as allowed in low RAM, behind all that the kernel may overwrite before
@@ -187,17 +179,14 @@ int bzimage_load(struct boot_source *s, const struct boot_env *env, struct x86_s
 	u8 zp[ZP_BYTES] = { 0 };
 	int rc;
 
-	load = kernel_place(bz, env->lowmem_bytes);
-	if (!load)
-		return err_set(err, -ENOMEM, "kernel %s: needs %llu MiB of RAM from %#llx, the VM has %llu MiB",
+	load = kernel_place(bz);
+	if (!range_ok(load, bz->init_bytes, env->lowmem_bytes))
+		return err_set(err, -ENOMEM, "kernel %s: needs %llu MiB of RAM from %llu MiB on, the VM has %llu MiB in all",
 			       s->kernel.path, (unsigned long long)((bz->init_bytes + 0xfffff) >> 20),
-			       (unsigned long long)(bz->relocatable ? ALIGN_UP(BOOT_1MIB, bz->align) :
-						    bz->pref),
+			       (unsigned long long)(load >> 20),
 			       (unsigned long long)((env->lowmem_bytes + env->highmem_bytes) >> 20));
 	if (s->num_mods) {
-		rc = initrd_place(s, env, MAX(load, range_ok(bz->pref, bz->init_bytes,
-							     env->lowmem_bytes) ? bz->pref : 0) +
-					  bz->init_bytes, &initrd, err);
+		rc = initrd_place(s, env, load + bz->init_bytes, &initrd, err);
 		if (!rc)
 			rc = boot_file_to_ram(&s->mod[0].file, 0, s->mod[0].file.len, env->mem,
 					      initrd, err);

@@ -259,12 +259,36 @@ static void initrd_never_overlaps_the_running_kernel(void **state)
 	assert_refused(f, load(f), -ENOMEM, "do not fit");
 }
 
-static void relocatable_kernel_moves_down_in_small_ram(void **state)
+/* Loaded lower it would start, move itself to pref_address and run over the end of RAM */
+static void relocatable_kernel_is_not_put_below_its_preferred_address(void **state)
 {
 	struct fixture *f = fx(state);
 
 	make_bzimage(f);
 	make_ram(f, 4 * MIB, 0);
+	assert_int_equal(open_kernel(f, NULL), 0);
+	assert_refused(f, load(f), -ENOMEM, "from 4 MiB on");
+}
+
+static void misaligned_preferred_address_is_rounded_up(void **state)
+{
+	struct fixture *f = fx(state);
+
+	make_bzimage(f);
+	store_le64(f->image + 0x258, PREF + 0x1000);
+	make_ram(f, 16 * MIB, 0);
+	assert_int_equal(open_kernel(f, NULL), 0);
+	assert_int_equal(load(f), 0);
+	assert_int_equal(f->bsp.rip, PREF + 0x200000 + 0x200);
+}
+
+static void relocatable_kernel_without_preference_goes_above_one_mib(void **state)
+{
+	struct fixture *f = fx(state);
+
+	make_bzimage(f);
+	store_le64(f->image + 0x258, 0);
+	make_ram(f, 16 * MIB, 0);
 	assert_int_equal(open_kernel(f, NULL), 0);
 	assert_int_equal(load(f), 0);
 	assert_int_equal(f->bsp.rip, 0x200200);
@@ -405,7 +429,7 @@ static void absurd_headers_are_refused(void **state)
 	}
 }
 
-static void fixed_kernel_must_want_a_sane_address(void **state)
+static void kernel_must_want_a_sane_address(void **state)
 {
 	static const u64 bad[] = { 0, 0x3000, 0xfffff, 0x100000000, ~0ull };
 	struct fixture *f = fx(state);
@@ -415,6 +439,9 @@ static void fixed_kernel_must_want_a_sane_address(void **state)
 		f->image[0x234] = 0;
 		store_le64(f->image + 0x258, bad[i]);
 		assert_refused(f, open_kernel(f, NULL), -ENOEXEC, "wants to be loaded");
+		f->image[0x234] = 1;
+		if (bad[i] >= 0x100000000)
+			assert_refused(f, open_kernel(f, NULL), -ENOEXEC, "wants to be loaded");
 	}
 }
 
@@ -474,7 +501,9 @@ int main(void)
 		boot_test(large_initrd_is_refused_where_it_does_not),
 		boot_test(initrd_larger_than_all_ram_is_refused),
 		boot_test(initrd_never_overlaps_the_running_kernel),
-		boot_test(relocatable_kernel_moves_down_in_small_ram),
+		boot_test(relocatable_kernel_is_not_put_below_its_preferred_address),
+		boot_test(misaligned_preferred_address_is_rounded_up),
+		boot_test(relocatable_kernel_without_preference_goes_above_one_mib),
 		boot_test(kernel_that_needs_more_ram_is_refused_with_both_figures),
 		boot_test(loading_twice_gives_the_same_ram),
 		boot_test(file_that_shrinks_after_opening_is_an_error),
@@ -486,7 +515,7 @@ int main(void)
 		boot_test(foreign_file_is_refused),
 		boot_test(every_truncation_of_a_good_image_is_refused),
 		boot_test(absurd_headers_are_refused),
-		boot_test(fixed_kernel_must_want_a_sane_address),
+		boot_test(kernel_must_want_a_sane_address),
 		boot_test(init_size_of_4_gib_is_refused_by_ram),
 		boot_test(command_line_longer_than_the_kernel_takes_is_refused),
 		boot_test(kernel_that_takes_any_command_line_still_meets_our_limit),
