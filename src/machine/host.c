@@ -256,7 +256,17 @@ static u64 host_clock_ns(void *arg)
 	return clock_ns(&m->clock) - m->boot_ns;
 }
 
+/* The leaf has made has_work() true already */
+static void host_kick_halted(void *arg, unsigned cpu)
+{
+	struct machine *m = arg;
+
+	if (cpu < m->num_vcpus)
+		vcpu_wake(&m->vcpu[cpu]);
+}
+
 const struct accel_host machine_host = {
+	.kick_halted = host_kick_halted,
 	.mmio = host_mmio,
 	.pio = host_pio,
 	.msr = host_msr,

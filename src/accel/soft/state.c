@@ -32,6 +32,8 @@ static void msr_get(struct sc_vcpu *v, struct x86_state *st)
 
 static void msr_set(struct sc_vcpu *v, const struct x86_state *st)
 {
+	unsigned i;
+
 	v->msr.star = st->msr.star;
 	v->msr.lstar = st->msr.lstar;
 	v->msr.cstar = st->msr.cstar;
@@ -54,6 +56,12 @@ static void msr_set(struct sc_vcpu *v, const struct x86_state *st)
 	if (v->cpu == 0)
 		atomic_store(&v->vm->tsc_offset, st->msr.tsc - __builtin_ia32_rdtsc());
 	sc_pvclock_rebase(v->vm);
+	for (i = 0; i < v->vm->num_cpus; i++) {
+		struct sc_vcpu *w = atomic_load(&v->vm->cpu[i]);
+
+		if (w)
+			sc_pvclock_refresh(w);
+	}
 }
 
 int sc_state_get(struct accel_vcpu *av, u32 groups, struct x86_state *st)

@@ -151,8 +151,8 @@ static void check_breakpoints(struct sc_vcpu *v)
 			hit |= BIT64(i);
 	if (!hit)
 		return;
-	v->exc = (struct sc_exception){ .vector = X86_VEC_DB, .dr6 = hit };
-	__builtin_longjmp(v->throw_buf, 1);
+	v->exc.dr6 = hit;
+	sc_throw(v, X86_VEC_DB);
 }
 
 static bool gdb_stops(struct sc_vcpu *v)
