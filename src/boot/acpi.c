@@ -156,7 +156,7 @@ static void build_fadt(struct acpi *a)
 				    FADT_RESET_REG | FADT_HEADLESS | FADT_PHYSICAL_DEST);
 	gas(t + 116, 8, 1, RESET_PORT);
 	t[128] = 6;
-	store_le64(t + 132, BOOT_ACPI_GPA + OFF_FACS);
+	/* X_FIRMWARE_CTRL stays zero: named twice, Linux would take the FACS for two tables */
 	store_le64(t + 140, BOOT_ACPI_GPA + OFF_DSDT);
 	gas(t + 148, 32, 2, PM1_EVT);
 	gas(t + 172, 16, 2, PM1_CNT);

@@ -209,7 +209,7 @@ static void fadt_agrees_with_the_chipset(void **state)
 	assert_int_equal(t[173], t[89] * 8);
 	assert_int_equal(load_le64(t + 212), 0x408);
 	assert_int_equal(t[209], t[91] * 8);
-	assert_int_equal(load_le32(t + 36), load_le64(t + 132));
+	assert_int_equal(load_le64(t + 132), 0);
 	assert_int_equal(load_le32(t + 40), load_le64(t + 140));
 	assert_int_equal(load_le32(t + 36) % 64, 0);
 }
