@@ -14,6 +14,7 @@
 #include "accel/soft/fault/fault.h"
 #include "accel/soft/fpu/fpu.h"
 #include "accel/soft/interp/native.h"
+#include "accel/soft/interp/native.h"
 #include "accel/soft/mmu/mmu.h"
 #include "accel/soft/offsets.h"
 #include "accel/soft/translate/translate.h"
@@ -492,6 +493,7 @@ void sc_vcpu_destroy(struct accel_vcpu *av)
 	if (!v)
 		return;
 	atomic_store(&v->vm->cpu[v->cpu], NULL);
+	sc_native_fini(v);
 	sc_native_fini(v);
 	sc_interp_fini(v);
 	munmap(v, sizeof(*v));
