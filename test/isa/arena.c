@@ -37,6 +37,8 @@ void isa_arena_create(void)
 	pdpt[ISA_BASE >> 30] = (u64)pd | PTE_P | PTE_W | PTE_U;
 	for (unsigned i = 0; i < ISA_SIZE >> 21; i++)
 		pd[(ISA_BASE >> 21 & 511) + i] = (u64)(pt + 512 * i) | PTE_P | PTE_W | PTE_U;
+	for (u64 a = ISA_SYSTEM; a < ISA_SYSTEM + ISA_SYSTEM_LEN; a += 4096)
+		pt[(a - ISA_BASE) >> 12] = a | PTE_P | PTE_W;
 	/* Nothing but the named pages is there, for the host neither: an instruction that went
 	 * elsewhere would change what no run puts back */
 	for (u64 a = ISA_BASE + 0x10000; a < ISA_BASE + ISA_SIZE; a += 4096) {
@@ -62,11 +64,11 @@ void isa_run(const struct isa_engine *e, const struct isa_case *c, struct isa_re
 {
 	memcpy((void *)ISA_DATA, c->data, ISA_DATA_LEN);
 	memcpy((void *)ISA_STACK, c->stack, ISA_STACK_LEN);
-	memset((void *)ISA_CODE, 0xf4, 4096);
+	memset((void *)ISA_CODE, 0xcc, 4096); /* INT3 */
 	memcpy((void *)ISA_CODE, c->code, c->len);
 	r->vector = ISA_NO_FAULT;
 	r->fault_addr = 0;
-	r->gave_up = false;
+	r->gave_up = r->flags_lost = false;
 	r->out = c->in;
 	e->run(c, r);
 	isa_normalize(&r->out);

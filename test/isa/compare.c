@@ -99,7 +99,7 @@ static unsigned diff_memory(const char *what, const u8 *a, const u8 *b, const u8
 int isa_compare(const struct isa_case *c, const char *engine, const struct isa_result *want,
 		const struct isa_result *got)
 {
-	u64 flags = (ARITH | DF) & ~c->undefined, keep = c->bits == 8 ? ~0ull : 0xffffffff;
+	u64 flags = (got->flags_lost ? DF : (ARITH | DF) & ~c->undefined), keep = c->bits == 8 ? ~0ull : 0xffffffff;
 	const u8 *x = want->out.xsave, *y = got->out.xsave, *z = c->in.xsave;
 	unsigned n = 0;
 

@@ -7,8 +7,8 @@
  * linear addresses to themselves there. Afterwards everything a program can see
  * must be equal: registers, flags, vector and x87 state, memory, and which fault came where.
  *
- * Files: arena.c memory; native.c, native_run.S the judge; soft.c the engines under
- * test; gen.c random instructions; compare.c; isa_test.c. */
+ * Files: arena.c memory; native.c, native_run.S the judge; soft.c, translate.c the
+ * engines under test; gen.c random instructions; compare.c; isa_test.c. */
 #ifndef TEST_ISA_ISA_H
 #define TEST_ISA_ISA_H
 
@@ -27,6 +27,8 @@
 #define ISA_STACK_LEN 0x1000u
 #define ISA_CODE (ISA_BASE + 0x120000) /* one page; the rest of the region is the engines' */
 #define ISA_CR3 ISA_BASE
+#define ISA_SYSTEM (ISA_BASE + 0x8000) /* supervisor pages: GDT, IDT, TSS, stack, handlers */
+#define ISA_SYSTEM_LEN 0x8000u
 
 void isa_arena_create(void);
 
@@ -55,6 +57,7 @@ struct isa_result {
 	int vector;	/* ISA_NO_FAULT, or the exception that ended it */
 	u64 fault_addr; /* #PF */
 	bool gave_up;	/* the engine did not come to an end */
+	bool flags_lost; /* the engine does not keep arithmetic flags at this fault */
 	struct isa_state out;
 	u8 data[ISA_DATA_LEN], stack[ISA_STACK_LEN];
 };
@@ -67,7 +70,7 @@ struct isa_engine {
 	/* The arena holds code and memory; fill everything of @r but data and stack */
 	void (*run)(const struct isa_case *c, struct isa_result *r);
 };
-extern const struct isa_engine isa_native, isa_interp;
+extern const struct isa_engine isa_native, isa_interp, isa_translate;
 /* NULL-terminated: all but isa_native */
 extern const struct isa_engine *const isa_engines[];
 

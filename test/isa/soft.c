@@ -13,22 +13,22 @@
 #include "accel/soft/fault/fault.h"
 #include "accel/soft/interp/native.h"
 #include "accel/soft/mmu/mmu.h"
-#include "isa.h"
+#include "soft.h"
 
 #define MAX_STEPS 200000u
 
 static struct sc_vm vm;
 static struct sc_vcpu *v;
 
-static void no_mmio(void *m, unsigned cpu, gpa_t gpa, void *data, unsigned len, bool write)
+void isa_no_mmio(void *m, unsigned cpu, gpa_t gpa, void *data, unsigned len, bool write)
 {
 	fprintf(stderr, "the vCPU left the arena: %#llx\n", (unsigned long long)gpa);
 	exit(2);
 }
 
-static void copy_cpuid(u32 leaf, u32 subleaf, bool has_subleaf)
+static void copy_cpuid(struct sc_vcpu *cpu, u32 leaf, u32 subleaf, bool has_subleaf)
 {
-	struct cpuid_entry *e = &v->cpuid[v->num_cpuid++];
+	struct cpuid_entry *e = &cpu->cpuid[cpu->num_cpuid++];
 
 	e->leaf = leaf;
 	e->subleaf = subleaf;
@@ -36,22 +36,58 @@ static void copy_cpuid(u32 leaf, u32 subleaf, bool has_subleaf)
 	__cpuid_count(leaf, subleaf, e->eax, e->ebx, e->ecx, e->edx);
 }
 
-static void segments(unsigned bits)
+static void segments(struct sc_vcpu *cpu, unsigned bits)
 {
 	const u32 common = X86_SEG_S | X86_SEG_P | X86_SEG_G | 3u << X86_SEG_DPL_SHIFT;
 
 	for (unsigned i = 0; i < 6; i++)
-		v->seg[i] = (struct x86_segment){ .limit = ~0u, .attr = common | X86_SEG_DB | 3,
-						  .sel = 0x2b };
-	v->seg[X86_CS].attr = common | 0xb | (bits == 8 ? X86_SEG_L : X86_SEG_DB);
-	v->seg[X86_CS].sel = bits == 8 ? 0x33 : 0x23;
-	sc_seg_changed(v);
-	sc_mode_update(v);
+		cpu->seg[i] = (struct x86_segment){ .limit = ~0u, .attr = common | X86_SEG_DB | 3,
+						    .sel = 0x2b };
+	cpu->seg[X86_CS].attr = common | 0xb | (bits == 8 ? X86_SEG_L : X86_SEG_DB);
+	cpu->seg[X86_CS].sel = bits == 8 ? 0x33 : 0x23;
+	cpu->cpl = 3;
+	sc_seg_changed(cpu);
+	sc_mode_update(cpu);
+}
+
+void isa_cpu_setup(struct sc_vcpu *cpu)
+{
+	cpu->num_cpuid = 0;
+	copy_cpuid(cpu, 0, 0, false);
+	copy_cpuid(cpu, 1, 0, false);
+	copy_cpuid(cpu, 7, 0, true);
+	copy_cpuid(cpu, 7, 1, true);
+	copy_cpuid(cpu, 0xd, 0, true);
+	copy_cpuid(cpu, 0xd, 1, true);
+	copy_cpuid(cpu, 0x80000000, 0, false);
+	copy_cpuid(cpu, 0x80000001, 0, false);
+	cpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
+	cpu->cr3 = ISA_CR3;
+	cpu->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE |
+		   X86_CR4_FSGSBASE;
+	cpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE | X86_EFER_SCE;
+	cpu->xcr0 = sc_fpu_components(cpu);
+	cpu->maxphyaddr_rsvd = 0x000fc00000000000ull;
+	sc_fpu_reset(cpu);
+	segments(cpu, 8);
+	mmu_flush_all(cpu);
+}
+
+void isa_cpu_load(struct sc_vcpu *cpu, const struct isa_case *c)
+{
+	segments(cpu, c->bits);
+	memcpy(cpu->gpr, c->in.gpr, sizeof(cpu->gpr));
+	cpu->rip = ISA_CODE;
+	cpu->rflags = (c->in.rflags & 0xcd5) | 0x202;
+	memcpy(cpu->xsave, c->in.xsave, ISA_XSAVE_LEN);
+	cpu->fpu_live = false;
+	cpu->int_shadow = 0;
+	cpu->rf_next = false;
 }
 
 static void init(void)
 {
-	static struct accel_host host = { .mmio = no_mmio };
+	static struct accel_host host = { .mmio = isa_no_mmio };
 
 	if (v)
 		return;
@@ -69,44 +105,12 @@ static void init(void)
 	v->vm = &vm;
 	v->self = (u64)v;
 	vm.cpu[0] = v;
-	copy_cpuid(0, 0, false);
-	copy_cpuid(1, 0, false);
-	copy_cpuid(7, 0, true);
-	copy_cpuid(7, 1, true);
-	copy_cpuid(0xd, 0, true);
-	copy_cpuid(0xd, 1, true);
-	copy_cpuid(0x80000000, 0, false);
-	copy_cpuid(0x80000001, 0, false);
-	v->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
-	v->cr3 = ISA_CR3;
-	v->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE |
-		 X86_CR4_FSGSBASE;
-	v->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE | X86_EFER_SCE;
-	v->xcr0 = sc_fpu_components(v);
-	v->cpl = 3;
-	v->maxphyaddr_rsvd = 0x000fc00000000000ull;
-	sc_fpu_reset(v);
-	segments(8);
-	mmu_flush_all(v);
+	isa_cpu_setup(v);
 	if (sc_interp_init(v) || sc_fault_install()) {
 		fprintf(stderr, "cannot set up the interpreter\n");
 		exit(2);
 	}
 	cache_guest_enter(v);
-}
-
-static void load(const struct isa_case *c)
-{
-	segments(c->bits);
-	memcpy(v->gpr, c->in.gpr, sizeof(v->gpr));
-	v->rip = ISA_CODE;
-	v->rflags = (c->in.rflags & 0xcd5) | 0x202;
-	memcpy(v->xsave, c->in.xsave, ISA_XSAVE_LEN);
-	v->fpu_live = false;
-	v->int_shadow = 0;
-	v->rf_next = false;
-	sc_cache_invalidate(&vm, v, ISA_CODE, 4096);
-	v->code_written = false;
 }
 
 static void store(struct isa_result *r, int vector)
@@ -139,7 +143,9 @@ static void interp_run(const struct isa_case *c, struct isa_result *r)
 {
 	int vector;
 
-	load(c);
+	isa_cpu_load(v, c);
+	sc_cache_invalidate(&vm, v, ISA_CODE, 4096);
+	v->code_written = false;
 	sc_fault_enter(v, NULL);
 	vector = steps(ISA_CODE + c->len, MAX_STEPS);
 	store(r, vector);
@@ -148,4 +154,4 @@ static void interp_run(const struct isa_case *c, struct isa_result *r)
 
 const struct isa_engine isa_interp = { .name = "interp", .init = init, .run = interp_run };
 
-const struct isa_engine *const isa_engines[] = { &isa_interp, NULL };
+const struct isa_engine *const isa_engines[] = { &isa_interp, &isa_translate, NULL };
