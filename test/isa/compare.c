@@ -112,6 +112,10 @@ int isa_compare(const struct isa_case *c, const char *engine, const struct isa_r
 	    !memcmp(want->stack, got->stack, ISA_STACK_LEN))
 		return 0;
 
+	/* Translated code looks at the address before the instruction can tell of a waiting x87
+	 * exception; the guest gets both, one after the other */
+	if (got->flags_lost && want->vector == 16 && got->vector == 14)
+		return 0;
 	/* Something, or 32-bit code: look closer */
 	if (got->gave_up)
 		n++, fprintf(stderr, "  gave up at rip %#llx\n", (unsigned long long)got->out.rip);

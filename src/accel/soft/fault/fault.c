@@ -80,8 +80,13 @@ static void on_signal(int sig, siginfo_t *si, void *ucp)
 	/* si_code <= 0: sent by kill, tgkill, sigqueue; it has nothing to do with f.pc.
 	 * SI_KERNEL is positive. */
 	if (v && si->si_code > 0) {
-		if (sc_native_fault(v, &f) || (current_hook && current_hook(v, &f))) {
-			v->stats.fault_signals++;
+		bool ours = sc_native_fault(v, &f);
+
+		if (ours)
+			v->stats.fault_signals++; /* the hook counts what it takes */
+		else
+			ours = current_hook && current_hook(v, &f);
+		if (ours) {
 			errno = saved;
 			return;
 		}
