@@ -77,7 +77,8 @@ int serial_connect(const struct cli_args *a, struct hk_vm *vm);
 
 /* term.c: raw mode of the terminal on descriptor 0, undone on every way out */
 void term_init(void);	 /* descriptors 0..2 exist; handlers of fatal signals stand */
-void term_raw(void);	 /* does nothing when descriptor 0 is no terminal */
+void term_take(void);	 /* from now on term_restore has something to do */
+void term_raw(void);	 /* after term_take; nothing when descriptor 0 is no terminal */
 void term_restore(void); /* idempotent; async-signal-safe */
 bool term_is_raw(void);
 int term_output_fd(void); /* where the guest's output goes with -l comN,stdio */

@@ -95,6 +95,8 @@ static int run(const struct cli_args *a)
 		code = check_memory(a);
 	if (code)
 		return code;
+	if (uses_stdio(a))
+		term_take();
 	if (hk_vm_create(&vm, &cfg, &err))
 		return failed(a, &err);
 	if (a->pid_file && pidfile_create(a->pid_file))

@@ -19,14 +19,16 @@
 
 static struct termios saved_termios;
 static int saved_flags[2] = { -1, -1 };
-static volatile sig_atomic_t is_raw;
+static volatile sig_atomic_t is_taken, is_raw;
 
 void term_restore(void)
 {
-	if (!is_raw)
+	if (!is_taken)
 		return;
+	is_taken = 0;
+	if (is_raw)
+		tcsetattr(0, TCSANOW, &saved_termios);
 	is_raw = 0;
-	tcsetattr(0, TCSANOW, &saved_termios);
 	/* O_NONBLOCK belongs to the open file, which the shell shares with us */
 	for (int fd = 0; fd < 2; fd++)
 		if (saved_flags[fd] >= 0)
@@ -54,10 +56,17 @@ void term_init(void)
 	} while (fd >= 0 && fd <= 2);
 	if (fd > 2)
 		close(fd);
+	for (fd = 0; fd < 2; fd++)
+		saved_flags[fd] = fcntl(fd, F_GETFL); /* before the library changes them */
 	for (size_t i = 0; i < sizeof(fatal_signals) / sizeof(fatal_signals[0]); i++)
 		sigaction(fatal_signals[i], &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	atexit(term_restore);
+}
+
+void term_take(void)
+{
+	is_taken = 1;
 }
 
 void term_raw(void)
@@ -66,8 +75,6 @@ void term_raw(void)
 
 	if (is_raw || !isatty(0) || tcgetattr(0, &saved_termios))
 		return;
-	for (int fd = 0; fd < 2; fd++)
-		saved_flags[fd] = isatty(fd) ? fcntl(fd, F_GETFL) : -1;
 	t = saved_termios;
 	cfmakeraw(&t);
 	t.c_cflag |= CLOCAL;
