@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# What bench/ measures with. Included by tools/targets.mk.
+
+# One static program, the same in the guest and on the host; never with a sanitizer
+BENCH_CPU_SRC := $(sort $(wildcard bench/cpu/*.c))
+BENCH_CPU_CFLAGS := -std=gnu11 -O2 -g -static -pthread -D_GNU_SOURCE -ffp-contract=off -fno-math-errno
+
+$(B)/bench/cpu: $(BENCH_CPU_SRC) bench/cpu/cpu.h
+	$(call say,BENCH,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(BENCH_CPU_CFLAGS) $(WARN) -o $@ $(BENCH_CPU_SRC)
+
+# What the compiler in the guest gets to compile
+$(B)/bench/cc1.i: bench/cpu/compile/all.c $(BENCH_CPU_SRC) bench/cpu/cpu.h
+	$(call say,BENCH,$@)
+	@mkdir -p $(@D)
+	$(Q)gcc -E -D_GNU_SOURCE -Ibench/cpu -o $@ $<
+
+bench-cpu: ## software CPU against native and QEMU TCG: docs/performance (ROUNDS=3, ONLY=words)
+	@tools/install-deps test
+	$(MAKE_J) all $(B)/bench/cpu $(B)/bench/cc1.i
+	@tools/guest-images cloud
+	@B=$(B) bench/cpu/run
+.PHONY: bench-cpu
