@@ -62,7 +62,7 @@ struct sc_ibtc {
 	u64 rip;
 	void *host; /* entry that expects the flags in v->flags_stash */
 };
-#define SC_IBTC_BITS 14
+#define SC_IBTC_BITS 15
 #define SC_IBTC_ENTRIES (1u << SC_IBTC_BITS)
 
 /* -------------------------------------------------------------------- VM */
@@ -145,6 +145,11 @@ struct sc_vcpu {
 	struct sc_block *block;
 	void *resume;
 	u64 self;		/* address of this struct, for "mov gs:self, reg" */
+	struct sc_stack {	/* page that guest rsp points into, for blocks' stack accesses */
+		u64 tag;	/* as tag_w. None: BIT64(63), which only an address that is not
+				 * canonical matches, and addend 0 keeps it so: a host fault */
+		u64 addend;
+	} stack[SC_NUM_TLBS];
 
 	/* --- architectural state --- */
 	struct x86_segment seg[X86_NUM_SEGS]; /* attr as x86_state.h; CPL = v->cpl */
@@ -181,16 +186,12 @@ struct sc_vcpu {
 	struct sc_ibtc ibtc[SC_NUM_TLBS][SC_IBTC_ENTRIES] ALIGNED(64);
 	u32 ibtc_mode[SC_NUM_TLBS]; /* mode of the blocks in it */
 	u16 ibtc_used[SC_NUM_TLBS][1024]; /* slots filled since the last flush, which clears just these */
+	u64 ibtc_pages[SC_NUM_TLBS][256]; /* hashed: pages that it has branches to */
 	unsigned ibtc_count[SC_NUM_TLBS]; /* above 1024: too many, clear the table */
 	gpa_t store_gpa;	/* (v) sc_rw_ptr: page holds code, sc_store_done must look; else ~0 */
 	unsigned store_len;
 	bool code_written;	/* (v) a store dropped translations: leave the running block */
 	u64 maxphyaddr_rsvd;	/* PTE bits that must be zero */
-	struct sc_stack {	/* page that guest rsp points into, for blocks' stack accesses */
-		u64 tag;	/* as tag_w. None: BIT64(63), which only an address that is not
-				 * canonical matches, and addend 0 keeps it so: a host fault */
-		u64 addend;
-	} stack[SC_NUM_TLBS];
 	u16 local[64];		/* kernel-table entries that are not global: MOV CR3 clears just these */
 	unsigned local_count;	/* above 64: too many, clear the table */
 	bool ibtc_local;	/* the kernel's branch cache holds code of a non-global page */
@@ -198,8 +199,10 @@ struct sc_vcpu {
 	struct sc_fetch_entry {	/* virtual to physical page, for finding translations */
 		u64 key;	/* virtual page | 1 | user << 1; 0 = empty */
 		gpa_t page;
+		u32 generation;	/* must be fetch_generation, of a global page fetch_global */
 		bool global;
-	} fetch[256];
+	} fetch[2048];
+	u32 fetch_generation, fetch_global; /* a flush is one step on */
 	gpa_t drop_page;	/* SC_REQ_DROP_WRITES: which page */
 
 	/* --- FPU --- */

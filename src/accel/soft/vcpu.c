@@ -37,6 +37,11 @@ AT_OFFSET(host_rsp, SC_OFF_HOST_RSP);
 AT_OFFSET(block, SC_OFF_BLOCK);
 AT_OFFSET(resume, SC_OFF_RESUME);
 AT_OFFSET(self, SC_OFF_SELF);
+AT_OFFSET(stack, SC_OFF_STACK);
+AT_OFFSET(tlb, SC_OFF_TLB);
+_Static_assert(SC_TLB_BITS == SC_TLB_INDEX_BITS && SC_NUM_TLBS == 2 && SC_TLB_USER == 1 &&
+	       SC_MODE_USER == 1 && sizeof(struct sc_tlbe) == 32 && sizeof(struct sc_stack) == 16,
+	       "sc_thunk_stack computes with these");
 
 static struct sc_vcpu *of(struct accel_vcpu *v)
 {
@@ -188,26 +193,46 @@ static void step(struct sc_vcpu *v)
 
 /* ------------------------------------------------- translated code */
 
-static struct sc_block *find_block(struct sc_vcpu *v)
+/* Physical address of v->rip, for a look-up */
+static gpa_t fetch_rip(struct sc_vcpu *v)
 {
 	gpa_t gpa = mmu_fetch_gpa(v, v->rip);
-	struct sc_block *b;
 
 	/* An instruction that starts here may need the next page: have its address at hand */
 	if (unlikely((gpa & ~PAGE_MASK) > PAGE_BYTES - 15))
 		mmu_fetch_try(v, (v->rip & PAGE_MASK) + PAGE_BYTES);
-	b = cache_find(v, gpa, v->mode);
+	return gpa;
+}
+
+static struct sc_block *find_block(struct sc_vcpu *v)
+{
+	gpa_t gpa = fetch_rip(v);
+	struct sc_block *b = cache_find(v, gpa, v->mode);
+
 	return b ? b : sc_translate(v, gpa, v->mode);
 }
 
+/* Offset of the code to enter with stashed flags; 0: interpret */
+static u32 find_code(struct sc_vcpu *v)
+{
+	gpa_t gpa = fetch_rip(v);
+	u32 code = cache_find_code(v, gpa, v->mode);
+	struct sc_block *b;
+
+	if (likely(code))
+		return code;
+	b = sc_translate(v, gpa, v->mode);
+	return b ? b->code_stashed : 0;
+}
+
 /* The branch to v->rip will not have to come here again */
-static void remember(struct sc_vcpu *v, const struct sc_block *b)
+static void remember(struct sc_vcpu *v, u32 code)
 {
 	enum sc_tlb_kind k = mmu_kind(v);
 
-	if (k == SC_TLB_KERNEL && !v->fetch[v->rip >> PAGE_SHIFT & (ARRAY_LEN(v->fetch) - 1)].global)
+	if (k == SC_TLB_KERNEL && !mmu_fetch_is_global(v, v->rip))
 		v->ibtc_local = true;
-	mmu_ibtc_add(v, k, v->rip, v->vm->cache->rx + b->code_stashed);
+	mmu_ibtc_add(v, k, v->rip, v->vm->cache->rx + code);
 	v->stats.ibtc_miss++;
 }
 
@@ -256,15 +281,16 @@ static void run_blocks(struct sc_vcpu *v)
 			void *host = t->host;
 
 			if (t->rip != v->rip) {
-				b = find_block(v);
-				if (!b) {
+				u32 code = find_code(v);
+
+				if (!code) {
 					step(v);
 					return;
 				}
 				if (v->code_written)
 					return;
-				remember(v, b);
-				host = c->rx + b->code_stashed;
+				remember(v, code);
+				host = c->rx + code;
 			}
 			v->resume = host;
 		} else {

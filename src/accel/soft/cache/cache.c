@@ -14,16 +14,20 @@
 
 #define CODE_BYTES (128u << 20)
 #define META_BYTES (192ull << 20)
-#define MAX_BLOCKS (1u << 20)
-/* Room that one block may need at most; a flush comes before the memory is full */
-#define CODE_RESERVE (64u << 10)
+#define HASH_DROPPED 1
+#define HASH_CROSSES 1ull
 
 static void *map_lazily(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	if (p == MAP_FAILED)
+		return NULL;
+	/* Looked up at random: small pages would cost a host TLB miss each time */
+	if (bytes >= 2u << 20)
+		madvise(p, bytes, MADV_HUGEPAGE);
+	return p;
 }
 
 int sc_cache_create(struct sc_cache **out, struct sc_vm *vm)
@@ -37,9 +41,8 @@ int sc_cache_create(struct sc_cache **out, struct sc_vm *vm)
 	c->vm = vm;
 	c->size = CODE_BYTES;
 	c->meta_size = META_BYTES;
-	c->max_sorted = MAX_BLOCKS;
 	c->meta = map_lazily(META_BYTES);
-	c->sorted = map_lazily(MAX_BLOCKS * sizeof(*c->sorted));
+	c->sorted = map_lazily(SC_MAX_BLOCKS * sizeof(*c->sorted));
 	fd = memfd_create("hyperkit-code", MFD_CLOEXEC);
 	if (fd >= 0 && !ftruncate(fd, CODE_BYTES)) {
 		c->rw = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
@@ -76,7 +79,7 @@ void sc_cache_destroy(struct sc_cache *c)
 	if (c->meta)
 		munmap(c->meta, META_BYTES);
 	if (c->sorted)
-		munmap(c->sorted, MAX_BLOCKS * sizeof(*c->sorted));
+		munmap(c->sorted, SC_MAX_BLOCKS * sizeof(*c->sorted));
 	pthread_mutex_destroy(&c->lock);
 	munmap(c, sizeof(*c));
 }
@@ -242,34 +245,64 @@ void cache_track_locked(struct sc_vcpu *v, gpa_t page)
 
 /* ------------------------------------------------------------ blocks */
 
-static unsigned hash_of(gpa_t gpa, u32 mode)
+static u64 cache_key(gpa_t gpa, u32 mode)
 {
-	u64 h = (gpa ^ (u64)mode << 40) * 0x9e3779b97f4a7c15ull;
+	_Static_assert(SC_MODE_64 < BIT(6) && SC_MODE_NO_STACK < BIT(6), "mode fits beside the address");
+	return gpa << 8 | mode << 2 | 2;
+}
 
-	return h >> (64 - SC_HASH_BITS);
+static u32 hash_of(u64 key)
+{
+	return (key * 0x9e3779b97f4a7c15ull) >> (64 - SC_HASH_BITS);
 }
 
 static bool same_pages(struct sc_vcpu *v, const struct sc_block *b)
 {
-	return !b->gpa2 || mmu_fetch_cached(v, (v->rip & PAGE_MASK) + PAGE_BYTES) == b->gpa2;
+	return mmu_fetch_cached(v, (v->rip & PAGE_MASK) + PAGE_BYTES) == b->gpa2;
+}
+
+static struct sc_block *block_at(struct sc_cache *c, u32 off)
+{
+	return (struct sc_block *)(c->meta + off);
+}
+
+static const struct sc_hash_slot *find_slot(struct sc_vcpu *v, gpa_t gpa, u32 mode)
+{
+	struct sc_cache *c = v->vm->cache;
+	u64 key = cache_key(gpa, mode), k;
+	u32 i = hash_of(key);
+
+	for (; (k = atomic_load_explicit(&c->hash[i].key, memory_order_acquire));
+	     i = (i + 1) & (ARRAY_LEN(c->hash) - 1)) {
+		if (k == key)
+			return &c->hash[i];
+		if (k == (key | HASH_CROSSES) &&
+		    same_pages(v, block_at(c, atomic_load_explicit(&c->hash[i].block,
+								   memory_order_relaxed))))
+			return &c->hash[i];
+	}
+	return NULL;
 }
 
 struct sc_block *cache_find(struct sc_vcpu *v, gpa_t gpa, u32 mode)
 {
-	struct sc_cache *c = v->vm->cache;
-	struct sc_block *b = atomic_load_explicit(&c->hash[hash_of(gpa, mode)],
-						  memory_order_acquire);
+	const struct sc_hash_slot *s = find_slot(v, gpa, mode);
 
-	while (b && (b->gpa != gpa || b->mode != mode ||
-		     __atomic_load_n(&b->dead, __ATOMIC_RELAXED) || !same_pages(v, b)))
-		b = atomic_load_explicit(&b->hash_next, memory_order_acquire);
-	return b;
+	return s ? block_at(v->vm->cache, atomic_load_explicit(&s->block, memory_order_relaxed)) : NULL;
+}
+
+u32 cache_find_code(struct sc_vcpu *v, gpa_t gpa, u32 mode)
+{
+	const struct sc_hash_slot *s = find_slot(v, gpa, mode);
+
+	return s ? s->code_stashed : 0;
 }
 
 void cache_insert_locked(struct sc_vcpu *v, struct sc_block *b)
 {
 	struct sc_cache *c = v->vm->cache;
-	struct sc_block *_Atomic *head = &c->hash[hash_of(b->gpa, b->mode)];
+	u64 key = cache_key(b->gpa, b->mode);
+	u32 at = hash_of(key);
 	unsigned i;
 
 	for (i = 0; i < (b->gpa2 ? 2 : 1); i++) {
@@ -279,8 +312,14 @@ void cache_insert_locked(struct sc_vcpu *v, struct sc_block *b)
 		p->blocks = &b->link[i];
 	}
 	c->sorted[c->num_sorted++] = b;
-	atomic_store_explicit(&b->hash_next, atomic_load(head), memory_order_relaxed);
-	atomic_store_explicit(head, b, memory_order_release);
+	/* Slots of dropped blocks are not used again: a reader may be past them */
+	while (atomic_load_explicit(&c->hash[at].key, memory_order_relaxed))
+		at = (at + 1) & (ARRAY_LEN(c->hash) - 1);
+	c->hash_used++;
+	c->hash[at].code_stashed = b->code_stashed;
+	atomic_store_explicit(&c->hash[at].block, (u8 *)b - c->meta, memory_order_relaxed);
+	atomic_store_explicit(&c->hash[at].key, b->gpa2 ? key | HASH_CROSSES : key,
+			      memory_order_release);
 }
 
 void *cache_meta_locked(struct sc_cache *c, size_t bytes)
@@ -347,14 +386,15 @@ static void unlink_outgoing(struct sc_block *b)
 /* Off the hash, the jumps and, by the caller, the page */
 static void drop_locked(struct sc_cache *c, struct sc_block *b)
 {
-	struct sc_block *_Atomic *pp = &c->hash[hash_of(b->gpa, b->mode)];
-	struct sc_block *x;
+	u32 i = hash_of(cache_key(b->gpa, b->mode));
 
 	__atomic_store_n(&b->dead, true, __ATOMIC_SEQ_CST);
-	while ((x = atomic_load(pp)) && x != b)
-		pp = &x->hash_next;
-	if (x)
-		atomic_store(pp, atomic_load(&b->hash_next));
+	for (; atomic_load(&c->hash[i].key); i = (i + 1) & (ARRAY_LEN(c->hash) - 1)) {
+		if (block_at(c, atomic_load(&c->hash[i].block)) == b) {
+			atomic_store(&c->hash[i].key, HASH_DROPPED);
+			break;
+		}
+	}
 	unlink_incoming(c, b);
 	unlink_outgoing(b);
 	atomic_fetch_add(&c->dropped, 1);
@@ -521,8 +561,8 @@ void cache_flush_all_locked(struct sc_vcpu *v)
 		if (c->sorted[i]->gpa2)
 			page_forget(cache_page(c->vm, c->sorted[i]->gpa2));
 	}
-	for (i = 0; i < ARRAY_LEN(c->hash); i++)
-		atomic_store(&c->hash[i], NULL);
+	sc_zero(c->hash, sizeof(c->hash));
+	c->hash_used = 0;
 	c->num_sorted = 0;
 	c->used = c->first;
 	c->meta_used = c->meta_first;

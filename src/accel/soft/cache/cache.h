@@ -61,7 +61,6 @@ struct sc_block {
 	u16 num_insns, num_exits;
 	bool dead;
 	u32 code, code_stashed, host_len; /* offsets in the code memory */
-	struct sc_block *_Atomic hash_next;
 	struct sc_link {	/* in the lists of its pages */
 		struct sc_link *next;
 		struct sc_block *block;
@@ -79,7 +78,14 @@ struct sc_page {
 	u8 decoded;	      /* the interpreter keeps decoded instructions of it */
 };
 
-#define SC_HASH_BITS 18
+/* Blocks by address and mode: open addressing, at most half full (SC_MAX_BLOCKS) */
+#define SC_HASH_BITS 19
+#define SC_MAX_BLOCKS (1u << (SC_HASH_BITS - 1))
+struct sc_hash_slot {
+	_Atomic u64 key;   /* cache_key(), bit 0: crosses a page; 0 = never used, 1 = dropped */
+	_Atomic u32 block; /* offset in meta */
+	u32 code_stashed;  /* copy of the block's, so that a look-up touches one cache line */
+};
 
 struct sc_cache {
 	pthread_mutex_t lock;
@@ -90,10 +96,11 @@ struct sc_cache {
 	/* metadata, bump-allocated, emptied together with the code */
 	u8 *meta;
 	size_t meta_size, meta_used, meta_first;
-	struct sc_block *_Atomic hash[1u << SC_HASH_BITS];
+	struct sc_hash_slot hash[1u << SC_HASH_BITS];
+	u32 hash_used;			/* slots that are not 0, dropped ones too */
 	struct tr *tr;			/* scratch of the translator, under lock */
 	struct sc_block **sorted;	/* all blocks by code offset, for faults */
-	u32 num_sorted, max_sorted;
+	u32 num_sorted;
 	struct sc_page *pages[ACCEL_MAX_RAM]; /* by ram id */
 	u64 *dirty[ACCEL_MAX_RAM];	/* pages stored to, for slots with LOG */
 	_Atomic u64 flushes, dropped;
@@ -127,6 +134,8 @@ void cache_unlock(struct sc_vcpu *v);
 /* [vcpu] Block for @gpa, where v->rip is, in @mode. Lock-free, never throws. A block
  * that crosses a page is found only while the next page is mapped as when it was made. */
 struct sc_block *cache_find(struct sc_vcpu *v, gpa_t gpa, u32 mode);
+/* [vcpu] The same; Return: its code_stashed, or 0 */
+u32 cache_find_code(struct sc_vcpu *v, gpa_t gpa, u32 mode);
 /* [vcpu, locked] */
 void cache_insert_locked(struct sc_vcpu *v, struct sc_block *b); /* its pages are tracked */
 void *cache_meta_locked(struct sc_cache *c, size_t bytes); /* NULL: full */

@@ -83,6 +83,8 @@ unsigned sc_native_env_size(const struct sc_insn *in)
 {
 	bool p66 = in->flags & SC_I_HAS_66;
 
+	if (in->rex & 8)
+		return 4; /* there is no 64-bit format, but W outdoes 66 */
 	return (in->code == 2) != p66 ? 2 : 4;
 }
 

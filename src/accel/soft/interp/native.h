@@ -78,10 +78,11 @@ struct sc_native {
 	u32 used;	/* bytes of code */
 	u32 have;	/* bits of enum sc_nat_feature: guest and host both */
 	u64 host_rsp;	/* of sc_native_run's frame, while a snippet runs */
+	bool xgetbv1;	/* the host tells which components are in use */
 	bool x87;	/* the running snippet's SC_NAT_F_X87 */
 	struct sc_nat nat[SC_NAT_ENTRIES];
-	/* Memory operand; the second cache line so that any alignment of up to 64 fits */
-	ALIGNED(64) u8 bounce[64 + 512];
+	/* Memory operand with its alignment up to 64, or a whole XSAVE image */
+	ALIGNED(64) u8 bounce[1024];
 };
 
 /* [setup, vcpu] Lazily done by the first instruction. 0 or -errno. */

@@ -46,6 +46,8 @@ static const struct cpuid_bit feature_bits[SC_NF_NONE] = {
 	[SC_NF_XSAVEOPT] = { 0xd, 1, 0, 0 }, [SC_NF_XSAVEC] = { 0xd, 1, 0, 1 },
 };
 
+static const struct cpuid_bit xgetbv_in_use = { 0xd, 1, 0, 2 };
+
 static bool guest_has(const struct sc_vcpu *v, const struct cpuid_bit *b)
 {
 	for (unsigned i = 0; i < v->num_cpuid; i++) {
@@ -108,6 +110,7 @@ int sc_native_init(struct sc_vcpu *v)
 	for (unsigned i = 0; i < SC_NF_NONE; i++)
 		if (guest_has(v, &feature_bits[i]) && host_has(&feature_bits[i]))
 			n->have |= BIT(i);
+	n->xgetbv1 = host_has(&xgetbv_in_use);
 	v->native = n;
 	return 0;
 

@@ -6,7 +6,11 @@
  * guest has not enabled. With three components the compacted format puts AVX state where
  * the standard one does, at 576.
  *
- * Outside 64-bit mode registers 8 to 15 are neither stored nor loaded. */
+ * Outside 64-bit mode registers 8 to 15 are neither stored nor loaded.
+ *
+ * Task switches and the dynamic linker use these a lot, so 64-bit code has a short way
+ * through the host's instruction: a save straight to guest memory when no x87 pointers are in
+ * play, a restore from a copy (another vCPU could change the header after it was checked). */
 #include "accel/soft/interp/native.h"
 
 static gva_t operand(struct sc_vcpu *v, const struct sc_insn *in, unsigned size, unsigned align,
@@ -79,6 +83,7 @@ void sc_native_fxrstor(struct sc_vcpu *v, const struct sc_insn *in)
 	sc_xs_put(v, SC_XS_MXCSR, mxcsr, 4);
 	sc_copy(v->xsave + SC_XS_XMM, img + SC_XS_XMM, 16 * num_vec(v));
 	set_bv(v, sc_xs64(v, SC_XS_BV) | SC_XSTATE_X87 | SC_XSTATE_SSE);
+	sc_fpu_load(v); /* settles FSW.ES and FCW's fixed bits */
 }
 
 /* Requested-feature bitmap: EDX:EAX limited to what the guest enabled */
@@ -87,19 +92,51 @@ static u32 rfbm(struct sc_vcpu *v)
 	return (u32)v->gpr[X86_RAX] & (u32)v->xcr0;
 }
 
+/* May the host's XSAVE store components @want for the guest? It knows more components than
+ * ours, but RFBM hides them; x87 state in use has pointers, which are the host's. */
+static bool direct_save(struct sc_vcpu *v, u32 want)
+{
+	u32 inuse, high;
+
+	if (!sc_code64(v) || !(v->fpu_mask & SC_XSTATE_AVX) || !(v->native->have & BIT(SC_NF_XSAVEC)))
+		return false;
+	if (!(want & SC_XSTATE_X87))
+		return true;
+	if (!(v->native->xgetbv1))
+		return false;
+	sc_fpu_load(v);
+	__asm__ volatile("xgetbv" : "=a"(inuse), "=d"(high) : "c"(1));
+	return !(inuse & SC_XSTATE_X87);
+}
+
 void sc_native_xsave(struct sc_vcpu *v, const struct sc_insn *in, enum sc_nat_kind kind)
 {
 	static const u32 mxcsr_init = SC_MXCSR_DEFAULT;
 	u32 want = rfbm(v), store, inuse, mxcsr;
 	unsigned vec = num_vec(v), size;
 	bool compact = kind == SC_NAT_XSAVEC;
-	u64 bv, header[8];
+	u64 bv, header[2];
 	gva_t a;
 	u8 *img = v->native->bounce;
 
 	/* Header and legacy region always; AVX state when asked for */
 	size = want & SC_XSTATE_AVX ? SC_XS_END : SC_XS_HEADER_END;
 	a = operand(v, in, size, 64, true);
+	if (direct_save(v, want)) {
+		void *p = sc_rw_ptr(v, a, size);
+
+		if (p) {
+			sc_fpu_load(v);
+			/* XSAVEOPT may not be: the guest's page could be another than the one
+			 * that the host restored from at this address */
+			if (compact)
+				__asm__ volatile("xsavec64 (%0)" : : "r"(p), "a"(want), "d"(0) : "memory");
+			else
+				__asm__ volatile("xsave64 (%0)" : : "r"(p), "a"(want), "d"(0) : "memory");
+			sc_store_done(v);
+			return;
+		}
+	}
 	sc_check_write(v, a, size);
 	/* XSAVE keeps the XSTATE_BV bits that it was not asked about */
 	bv = compact ? 0 : sc_read(v, a + SC_XS_BV, 8);
@@ -126,7 +163,7 @@ void sc_native_xsave(struct sc_vcpu *v, const struct sc_insn *in, enum sc_nat_ki
 	if (store & SC_XSTATE_AVX)
 		sc_write_bytes(v, a + SC_XS_YMMH, v->xsave + SC_XS_YMMH, 16 * vec);
 	if (compact) {
-		sc_zero(header, sizeof(header));
+		/* bytes 16 and on of the header are not written */
 		header[0] = want & inuse;
 		header[1] = want | BIT64(63);
 		sc_write_bytes(v, a + SC_XS_BV, header, sizeof(header));
@@ -157,19 +194,16 @@ void sc_native_xrstor(struct sc_vcpu *v, const struct sc_insn *in)
 	unsigned vec = num_vec(v), size;
 	u64 header[8];
 	bool compact, set_mxcsr;
-	ALIGNED(16) u8 ymmh[256];
 	gva_t a;
 	u8 *img = v->native->bounce;
 
 	size = want & SC_XSTATE_AVX ? SC_XS_END : SC_XS_HEADER_END;
 	a = operand(v, in, size, 64, false);
-	sc_read_bytes(v, a + SC_XS_BV, header, sizeof(header));
+	sc_read_bytes(v, a, img, size);
+	sc_copy(header, img + SC_XS_BV, sizeof(header));
 	compact = check_header(v, header);
 	load = want & (u32)header[0];
 	init = want & ~(u32)header[0];
-	sc_read_bytes(v, a, img, 512);
-	if (load & SC_XSTATE_AVX)
-		sc_read_bytes(v, a + SC_XS_YMMH, ymmh, 16 * vec);
 
 	/* Standard: MXCSR comes from memory with SSE or AVX asked for, whatever XSTATE_BV
 	 * says. Compacted: it is part of the SSE component. */
@@ -186,6 +220,11 @@ void sc_native_xrstor(struct sc_vcpu *v, const struct sc_insn *in)
 		sc_gp0(v);
 
 	/* Nothing can fault any more */
+	if (vec == 16 && v->fpu_mask & SC_XSTATE_AVX) {
+		sc_fpu_load(v);
+		__asm__ volatile("xrstor64 (%0)" : : "r"(img), "a"(want), "d"(0) : "memory");
+		return;
+	}
 	sc_fpu_save(v);
 	if (set_mxcsr)
 		sc_xs_put(v, SC_XS_MXCSR, mxcsr, 4);
@@ -198,7 +237,7 @@ void sc_native_xrstor(struct sc_vcpu *v, const struct sc_insn *in)
 	else if (init & SC_XSTATE_SSE)
 		sc_zero(v->xsave + SC_XS_XMM, 16 * vec);
 	if (load & SC_XSTATE_AVX)
-		sc_copy(v->xsave + SC_XS_YMMH, ymmh, 16 * vec);
+		sc_copy(v->xsave + SC_XS_YMMH, img + SC_XS_YMMH, 16 * vec);
 	else if (init & SC_XSTATE_AVX)
 		sc_zero(v->xsave + SC_XS_YMMH, 16 * vec);
 	/* An initial component may go back to "not in use", when all of it is initial */
@@ -206,4 +245,5 @@ void sc_native_xrstor(struct sc_vcpu *v, const struct sc_insn *in)
 		set_bv(v, (sc_xs64(v, SC_XS_BV) & ~(u64)init) | load);
 	else
 		set_bv(v, sc_xs64(v, SC_XS_BV) | want);
+	sc_fpu_load(v); /* settles FSW.ES and FCW's fixed bits */
 }

@@ -57,6 +57,11 @@ gpa_t mmu_fetch_gpa(struct sc_vcpu *v, gva_t a);
 gpa_t mmu_fetch_try(struct sc_vcpu *v, gva_t a); /* the same; ~0 instead of a fault */
 /* Only what the cache holds, else ~0: under cache->lock no walk may set A bits, as a table
  * may lie in a page with code */
+/* After a successful fetch: is its page global? */
+static inline bool mmu_fetch_is_global(const struct sc_vcpu *v, gva_t a)
+{
+	return v->fetch[a >> PAGE_SHIFT & (ARRAY_LEN(v->fetch) - 1)].global;
+}
 gpa_t mmu_fetch_cached(const struct sc_vcpu *v, gva_t a);
 
 static inline struct sc_tlbe *mmu_entry(struct sc_vcpu *v, enum sc_tlb_kind k, gva_t a)

@@ -34,7 +34,15 @@ void mmu_ibtc_flush(struct sc_vcpu *v, enum sc_tlb_kind kind)
 	}
 	v->ibtc[kind][0].rip = NO_RIP;
 	v->ibtc_count[kind] = 0;
+	sc_zero(v->ibtc_pages[kind], sizeof(v->ibtc_pages[kind]));
 }
+
+/* Which bit stands for the page of @a in ibtc_pages */
+static u64 *branch_bits(struct sc_vcpu *v, enum sc_tlb_kind kind, gva_t a)
+{
+	return &v->ibtc_pages[kind][a >> (PAGE_SHIFT + 6) & (ARRAY_LEN(v->ibtc_pages[kind]) - 1)];
+}
+static u64 branch_bit(gva_t a) { return BIT64(a >> PAGE_SHIFT & 63); }
 
 void mmu_ibtc_add(struct sc_vcpu *v, enum sc_tlb_kind kind, u64 rip, void *host)
 {
@@ -50,6 +58,7 @@ void mmu_ibtc_add(struct sc_vcpu *v, enum sc_tlb_kind kind, u64 rip, void *host)
 	}
 	t->host = host;
 	t->rip = rip;
+	*branch_bits(v, kind, rip) |= branch_bit(rip);
 }
 
 void mmu_flush_all(struct sc_vcpu *v)
@@ -63,7 +72,8 @@ void mmu_flush_all(struct sc_vcpu *v)
 	}
 	v->local_count = 0;
 	v->ibtc_local = false;
-	sc_zero(v->fetch, sizeof(v->fetch));
+	v->fetch_generation++;
+	v->fetch_global++;
 	sc_zero(v->large_2m, sizeof(v->large_2m));
 	sc_zero(v->large_1g, sizeof(v->large_1g));
 	v->stats.tlb_flush++;
@@ -109,9 +119,8 @@ static void region_clear(struct sc_vcpu *v, u64 region)
 		for (i = first; i < first + 512; i++)
 			if (v->tlb[k][i].tag_r >> 21 == region)
 				entry_clear(&v->tlb[k][i], i);
-	for (i = 0; i < ARRAY_LEN(v->fetch); i++)
-		if (v->fetch[i].key >> 21 == region)
-			v->fetch[i].key = 0;
+	v->fetch_generation++;
+	v->fetch_global++;
 	mmu_ibtc_flush(v, SC_TLB_KERNEL);
 	mmu_ibtc_flush(v, SC_TLB_USER);
 }
@@ -141,16 +150,30 @@ void sc_flush_tlb(struct sc_vcpu *v, bool global_too)
 			entry_clear(&v->tlb[SC_TLB_KERNEL][v->local[i]], v->local[i]);
 	}
 	v->local_count = 0;
-	for (i = 0; i < ARRAY_LEN(v->fetch); i++)
-		if (!v->fetch[i].global)
-			v->fetch[i].key = 0;
+	v->fetch_generation++;
+}
+
+static u64 fetch_key(const struct sc_vcpu *v, gva_t a)
+{
+	return (a & PAGE_MASK) | 1 | (v->cpl == 3 ? 2 : 0);
+}
+
+static struct sc_fetch_entry *fetch_entry(struct sc_vcpu *v, gva_t a)
+{
+	return &v->fetch[a >> PAGE_SHIFT & (ARRAY_LEN(v->fetch) - 1)];
+}
+
+static bool fetch_hit(const struct sc_vcpu *v, const struct sc_fetch_entry *f, gva_t a)
+{
+	return f->key == fetch_key(v, a) &&
+	       f->generation == (f->global ? v->fetch_global : v->fetch_generation);
 }
 
 void sc_invlpg(struct sc_vcpu *v, gva_t a)
 {
 	unsigned idx = a >> PAGE_SHIFT & (SC_TLB_ENTRIES - 1), k;
 	gva_t page = a & PAGE_MASK;
-	unsigned i;
+	struct sc_fetch_entry *f;
 
 	if (bit_test(v->large_1g, a >> 30)) {
 		mmu_flush_all(v);
@@ -166,14 +189,12 @@ void sc_invlpg(struct sc_vcpu *v, gva_t a)
 		if (v->stack[k].tag == page)
 			stack_clear(v, k);
 	}
-	for (i = 0; i < ARRAY_LEN(v->fetch); i++) {
-		if ((v->fetch[i].key & PAGE_MASK) == page && v->fetch[i].key) {
-			v->fetch[i].key = 0;
-			/* Translations of this page may be in the branch caches */
-			mmu_ibtc_flush(v, SC_TLB_KERNEL);
-			mmu_ibtc_flush(v, SC_TLB_USER);
-		}
-	}
+	f = fetch_entry(v, a);
+	if ((f->key & PAGE_MASK) == page && f->key)
+		f->key = 0;
+	for (k = 0; k < SC_NUM_TLBS; k++)
+		if (*branch_bits(v, k, a) & branch_bit(a))
+			mmu_ibtc_flush(v, k);
 }
 
 /* A block may be in the middle of stack accesses that it checked at its start: when it
@@ -289,26 +310,20 @@ bool mmu_stack_fill(struct sc_vcpu *v, gva_t a, unsigned size)
 	return true;
 }
 
-static u64 fetch_key(const struct sc_vcpu *v, gva_t a)
-{
-	return (a & PAGE_MASK) | 1 | (v->cpl == 3 ? 2 : 0);
-}
-
 gpa_t mmu_fetch_cached(const struct sc_vcpu *v, gva_t a)
 {
-	const struct sc_fetch_entry *f = &v->fetch[a >> PAGE_SHIFT & (ARRAY_LEN(v->fetch) - 1)];
+	const struct sc_fetch_entry *f = fetch_entry((struct sc_vcpu *)v, a);
 
-	return f->key == fetch_key(v, a) ? f->page | (a & ~PAGE_MASK) : ~0ull;
+	return fetch_hit(v, f, a) ? f->page | (a & ~PAGE_MASK) : ~0ull;
 }
 
 /* 0 and *gpa, or the #PF error code; ~0 for an address that is not canonical */
 static u32 fetch(struct sc_vcpu *v, gva_t a, gpa_t *gpa)
 {
-	u64 key = fetch_key(v, a);
-	struct sc_fetch_entry *f = &v->fetch[a >> PAGE_SHIFT & (ARRAY_LEN(v->fetch) - 1)];
+	struct sc_fetch_entry *f = fetch_entry(v, a);
 	struct mmu_walk w;
 
-	if (likely(f->key == key)) {
+	if (likely(fetch_hit(v, f, a))) {
 		*gpa = f->page | (a & ~PAGE_MASK);
 		return 0;
 	}
@@ -317,7 +332,8 @@ static u32 fetch(struct sc_vcpu *v, gva_t a, gpa_t *gpa)
 	mmu_walk(v, a, SC_EXEC, v->cpl == 3, false, &w);
 	if (w.error)
 		return w.error;
-	f->key = key;
+	f->key = fetch_key(v, a);
+	f->generation = w.global ? v->fetch_global : v->fetch_generation;
 	f->page = w.gpa & PAGE_MASK;
 	f->global = w.global;
 	if (unlikely(w.shift != PAGE_SHIFT))

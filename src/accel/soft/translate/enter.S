@@ -140,8 +140,40 @@ begin sc_thunk_interp
 	resume
 	.size sc_thunk_interp, . - sc_thunk_interp
 
-/* Called from the start of a block whose stack check failed; struct sc_meta follows */
+/* Called from the start of a block whose stack check failed; struct sc_stack_meta follows.
+ * Flags are dead or stashed. When the TLB has the page for stores, v->stack takes it over
+ * and the check is made again. */
 begin sc_thunk_stack
+	popq %r9
+	movq %rax, %gs:SC_OFF_SCRATCH + 16
+	movswq (%r9), %r8
+	addq %r11, %r8
+	movl %r8d, %r10d
+	andl $0xfff, %r10d
+	movzwl 2(%r9), %eax
+	addl %r10d, %eax
+	cmpl $0x1000, %eax
+	ja 2f
+	movl %gs:SC_OFF_MODE, %eax
+	andl $1, %eax				/* SC_MODE_USER: which table */
+	shll $SC_TLB_INDEX_BITS + 5, %eax
+	movl %r8d, %r10d
+	shrl $7, %r10d
+	andl $((1 << SC_TLB_INDEX_BITS) - 1) << 5, %r10d
+	addl %eax, %r10d
+	andq $-4096, %r8
+	cmpq %gs:SC_OFF_TLB + 8(%r10), %r8
+	jne 2f
+	shrl $SC_TLB_INDEX_BITS + 1, %eax	/* times sizeof(struct sc_stack) */
+	movq %r8, %gs:SC_OFF_STACK(%rax)
+	movq %gs:SC_OFF_TLB + 16(%r10), %r10
+	movq %r10, %gs:SC_OFF_STACK + 8(%rax)
+	movslq 4(%r9), %rax
+	addq %rax, %r9
+	movq %gs:SC_OFF_SCRATCH + 16, %rax
+	jmpq *%r9
+2:	movq %gs:SC_OFF_SCRATCH + 16, %rax
+	pushq %r9
 	save_gprs
 	popq %rsi
 	movq %gs:SC_OFF_SELF, %rdi

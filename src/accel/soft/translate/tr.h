@@ -41,6 +41,8 @@ struct tr {
 	u8 stack[SC_BLOCK_INSNS];
 	s32 stack_lo, stack_hi;
 	bool stack_check;
+	u32 block;		     /* offset of struct sc_block in cache->meta */
+	u32 stack_start;	     /* the check */
 	u32 stack_site;		     /* of the check's jump to its slow path */
 	unsigned i;		     /* the one being emitted */
 	bool open_end;		     /* falls through into the instruction at off[n] */

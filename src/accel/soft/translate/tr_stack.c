@@ -121,16 +121,20 @@ void tr_stack_check(struct tr *t)
 void tr_stack_cold_emit(struct tr *t)
 {
 	struct emit *e = &t->e;
+	u32 at;
 
 	if (!t->stack_check)
 		return;
 	e_fix(e, t->stack_site);
 	e_call(e, SC_THUNK_AT(SC_THUNK_STACK));
-	e16(e, t->off[0] | (t->live[0] & SC_ARITH ? SC_MAP_STASHED : SC_MAP_DEAD));
-	e8(e, t->in[0].len);
-	e8(e, 0);
+	at = e->at;
+	_Static_assert(offsetof(struct sc_stack_meta, span) == 2 &&
+		       offsetof(struct sc_stack_meta, back) == 4, "enter.S");
 	e16(e, t->stack_lo);
 	e16(e, t->stack_hi - t->stack_lo);
+	e32(e, t->stack_start - at);
+	e32(e, t->block);
+	e8(e, (t->live[0] & SC_ARITH) != 0);
 }
 
 bool tr_stack_ptr(struct tr *t, unsigned which, s32 disp)

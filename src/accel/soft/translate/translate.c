@@ -204,10 +204,11 @@ static struct sc_block *emit_block(struct tr *t)
 	*b = (struct sc_block){ .gpa = t->gpa, .gpa2 = t->gpa2, .mode = t->mode, .code = t->e.at, .map = map,
 				.num_insns = t->n, .len = t->off[t->n] - t->off[0] };
 	t->start = t->e.at;
+	t->block = (u8 *)b - c->meta;
 	t->flags = t->live[0] & SC_ARITH ? TR_REGS : TR_DEAD;
 	if (t->stack_check) {
 		tr_clobber_flags(t, t->live[0]);
-		b->code_stashed = t->e.at;
+		t->stack_start = b->code_stashed = t->e.at;
 		tr_stack_check(t);
 	}
 	for (i = 0; i < t->n; i++) {
@@ -279,7 +280,7 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa, u32 mode)
 	b = cache_find(v, gpa, mode);
 	if (b)
 		goto out;
-	if (c->size - c->used < BLOCK_MAX_BYTES || c->num_sorted == c->max_sorted ||
+	if (c->size - c->used < BLOCK_MAX_BYTES || c->hash_used == SC_MAX_BLOCKS ||
 	    c->meta_size - c->meta_used < BLOCK_MAX_BYTES)
 		cache_flush_all_locked(v);
 	p = cache_page(v->vm, gpa);
@@ -368,17 +369,16 @@ void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta)
 	return goes_on(v, next, mode) ? (u8 *)(meta + 1) : NULL;
 }
 
-void *sc_slow_stack(struct sc_vcpu *v, const struct sc_meta *meta)
+void *sc_slow_stack(struct sc_vcpu *v, const struct sc_stack_meta *meta)
 {
 	struct sc_cache *c = v->vm->cache;
-	const struct sc_insn_map *m;
-	const struct sc_block *b;
+	const struct sc_block *b = (struct sc_block *)(c->meta + meta->block);
 	gpa_t gpa;
 
-	enter_insn(v, meta);
-	if (!cache_pc_to_insn(c, (u64)meta, &b, &m))
-		return NULL;
-	if (mmu_stack_fill(v, v->gpr[X86_RSP] + (s16)meta->back_retry, meta->back_next)) {
+	v->rip = v->rip_page + (b->gpa & ~PAGE_MASK);
+	if (meta->stashed)
+		v->rflags = sc_unstash(v->rflags, v->flags_stash);
+	if (mmu_stack_fill(v, v->gpr[X86_RSP] + meta->lo, meta->span)) {
 		sc_fpu_load(v);
 		return c->rx + b->code_stashed;
 	}

@@ -50,6 +50,15 @@ struct sc_meta {
 	u16 back_next;	/* ... to the next instruction; 0 = right behind this struct */
 };
 
+/* Follows a call of sc_thunk_stack; enter.S knows the offsets of the first three */
+struct sc_stack_meta {
+	s16 lo;		/* the block accesses [rsp + lo, rsp + lo + span) */
+	u16 span;
+	s32 back;	/* from this struct to the check, bytes (negative) */
+	u32 block;	/* offset in cache->meta */
+	u8 stashed;	/* flags: in v->flags_stash, else dead */
+};
+
 /* Entry points at the start of the code memory, where any block can reach them */
 enum sc_thunk {
 	SC_THUNK_CHAIN, SC_THUNK_BRANCH, SC_THUNK_SLOW, SC_THUNK_INTERP, SC_THUNK_STACK, SC_NUM_THUNKS
@@ -78,9 +87,8 @@ void sc_thunk_stack(void);
 /* [vcpu] called by enter.S; return where to go on or NULL to leave */
 void *sc_slow_access(struct sc_vcpu *v, const struct sc_meta *meta, gva_t addr);
 void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta);
-/* The stack check at a block's start failed; back_retry and back_next hold what it checks:
- * offset from rsp (signed) and length */
-void *sc_slow_stack(struct sc_vcpu *v, const struct sc_meta *meta);
+/* The stack check at a block's start failed and the TLB did not have the page either */
+void *sc_slow_stack(struct sc_vcpu *v, const struct sc_stack_meta *meta);
 
 /* Arithmetic flags between RFLAGS and the stash */
 #define SC_ARITH 0x8d5u
