@@ -413,6 +413,7 @@ void machine_ended(struct machine *m)
 {
 	if (atomic_exchange(&m->end_told, true))
 		return;
+	pc_quiet(m);
 	for (unsigned i = 0; i < m->num_vcpus; i++)
 		if (m->vcpu[i].dump.len)
 			strbuf_add_mem(&m->fault, m->vcpu[i].dump.s, m->vcpu[i].dump.len);
@@ -466,8 +467,8 @@ size_t machine_stats(struct machine *m, char *buf, size_t n)
 	size_t need;
 
 	for (unsigned i = 0; i < m->num_vcpus; i++) {
-		hlts += __atomic_load_n(&m->vcpu[i].hlts, __ATOMIC_RELAXED);
-		kicks += __atomic_load_n(&m->vcpu[i].kicks, __ATOMIC_RELAXED);
+		hlts += atomic_load(&m->vcpu[i].hlts);
+		kicks += atomic_load(&m->vcpu[i].kicks);
 	}
 	strbuf_add(&b, "accel %s\nvcpus %u\nuptime_ms %llu\nhlt_sleeps %llu\nkicks %llu\n",
 		   m->ops->name, m->cpus,

@@ -75,7 +75,7 @@ struct vcpu {
 	_Atomic bool halted_off; /* asleep, interrupts off: only NMI, INIT, SIPI can wake it */
 	_Atomic s64 tsc_offset;	/* guest TSC - host TSC, as of the last use of the deadline timer */
 	struct x86_state *st;	/* (v, or all parked) room for state_get */
-	u64 hlts, kicks;	/* (v) statistics */
+	_Atomic u64 hlts, kicks; /* (a) statistics, written by the own thread */
 	u64 watch_cpu_ns;	/* [loop] CPU time that the thread had used at the last halt watch */
 	struct strbuf dump;	/* (v) registers at the end; read after the thread ended */
 };
@@ -106,6 +106,9 @@ int pc_create(struct machine *m, struct hk_err *err) MUST_CHECK; /* RAM, buses, 
 int pc_plug(struct machine *m, struct hk_err *err) MUST_CHECK;   /* controllers, devices */
 int pc_firmware(struct machine *m, struct x86_state *bsp, struct hk_err *err) MUST_CHECK;
 int pc_start(struct machine *m, struct hk_err *err) MUST_CHECK;
+/* [last vcpu, setup] Devices in slots stop; what they still hold, such as the serial ports'
+ * last bytes, is out after it. Once the vCPUs have left, before the end is told. Idempotent. */
+void pc_quiet(struct machine *m);
 void pc_stop(struct machine *m);
 void pc_unplug(struct machine *m); /* devices and controllers are gone after it */
 void pc_destroy(struct machine *m);
@@ -133,6 +136,7 @@ struct slot {
 	const struct dev_class *cls;
 	char *opts;	   /* NULL and "" differ for some devices */
 	struct dev *dev;
+	bool started;	   /* start was tried: stop is due */
 };
 
 enum machine_phase { MACHINE_SETUP, MACHINE_STARTED, MACHINE_FAILED };
@@ -162,7 +166,7 @@ struct machine {
 	struct pci_bus *pci;
 	struct apics *apics;
 	struct dev *board[MACHINE_MAX_BOARD];
-	unsigned num_board;
+	unsigned num_board, board_started;
 	struct dev *ioapic, *pic, *power; /* in board[]; NULL when the accelerator's */
 	struct slot *slots;
 	struct chr *com[MACHINE_NUM_COMS]; /* NULL: not connected */

@@ -444,14 +444,14 @@ int pc_firmware(struct machine *m, struct x86_state *bsp, struct hk_err *err)
 
 static int dev_start(struct dev *d, struct hk_err *err)
 {
-	int rc = d && d->cls->start ? d->cls->start(d) : 0;
+	int rc = d->cls->start ? d->cls->start(d) : 0;
 
 	return rc ? err_set(err, rc, "%s cannot start: %s", d->id, strerror(-rc)) : 0;
 }
 
 static void dev_stop(struct dev *d)
 {
-	if (d && d->cls->stop)
+	if (d->cls->stop)
 		d->cls->stop(d);
 }
 
@@ -459,20 +459,30 @@ int pc_start(struct machine *m, struct hk_err *err)
 {
 	int rc = loop_start(m->loop, "hk:io", err);
 
-	for (unsigned i = 0; i < m->num_board && !rc; i++)
+	for (unsigned i = 0; i < m->num_board && !rc; i++) {
+		m->board_started = i + 1;
 		rc = dev_start(m->board[i], err);
-	for (struct slot *s = m->slots; s && !rc; s = s->next)
+	}
+	for (struct slot *s = m->slots; s && !rc; s = s->next) {
+		s->started = true;
 		rc = dev_start(s->dev, err);
+	}
 	return rc;
+}
+
+void pc_quiet(struct machine *m)
+{
+	for (struct slot *s = m->slots; s; s = s->next)
+		if (s->started)
+			dev_stop(s->dev);
 }
 
 void pc_stop(struct machine *m)
 {
 	halt_watch_stop(m);
-	for (struct slot *s = m->slots; s; s = s->next)
-		dev_stop(s->dev);
-	for (unsigned i = m->num_board; i-- > 0;)
-		dev_stop(m->board[i]);
+	pc_quiet(m);
+	while (m->board_started)
+		dev_stop(m->board[--m->board_started]);
 	if (m->apics)
 		apics_stop(m->apics);
 	if (m->loop)

@@ -62,7 +62,7 @@ static void sleep_halted(struct vcpu *v, bool irqs_off)
 {
 	struct machine *m = v->m;
 
-	v->hlts++;
+	atomic_fetch_add_explicit(&v->hlts, 1, memory_order_relaxed);
 	if (irqs_off || !atomic_load(&v->started)) {
 		atomic_store(&v->halted_off, true);
 		end_if_all_halted(m);
@@ -106,7 +106,7 @@ static void run_once(struct vcpu *v)
 		sleep_halted(v, info.hlt_irqs_off);
 		break;
 	case ACCEL_EXIT_KICKED:
-		v->kicks++;
+		atomic_fetch_add_explicit(&v->kicks, 1, memory_order_relaxed);
 		break;
 	case ACCEL_EXIT_SHUTDOWN:
 		machine_request_exit(m, HK_EXIT_TRIPLE_FAULT, 0, "triple fault on vcpu %u", v->cpu);

@@ -129,7 +129,7 @@ static int fake_vcpu_run(struct accel_vcpu *base, struct accel_exit_info *info)
 			break;
 		}
 		atomic_fetch_add(&v->runs, 1);
-		if (script[v->cpu](v, info))
+		if (atomic_load(&script[v->cpu])(v, info))
 			break;
 		sched_yield();
 	}
