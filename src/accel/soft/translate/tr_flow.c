@@ -53,29 +53,12 @@ static void jump_in_page(struct tr *t, u16 off, enum tr_flags flags)
 	add_exit(t, off, flags);
 }
 
-/* Guest rip in r8: look it up in the branch cache and go there. Flags are stashed. */
+/* Guest rip in r8: look it up in the branch cache and go there. Flags are stashed. The
+ * look-up is shared by all blocks: in line it was a fifth of all code, and host caches and
+ * TLBs of big guest programs mind that more than the branch predictor minds one place. */
 static void jump_r8(struct tr *t)
 {
-	u32 ibtc = offsetof(struct sc_vcpu, ibtc) + tr_tlb(t) * sizeof(t->v->ibtc[0]);
-	struct emit *e = &t->e;
-
-	_Static_assert(sizeof(struct sc_ibtc) == 16, "the shift below");
-	e8(e, 0x45), e8(e, 0x89), e8(e, 0xc1);			/* mov r9d, r8d */
-	e8(e, 0x41), e8(e, 0xc1), e8(e, 0xe9), e8(e, PAGE_SHIFT); /* shr r9d, 12 */
-	e8(e, 0x45), e8(e, 0x31), e8(e, 0xc1);			/* xor r9d, r8d */
-	e8(e, 0x41), e8(e, 0x81), e8(e, 0xe1);			/* and r9d, index mask */
-	e32(e, SC_IBTC_ENTRIES - 1);
-	e8(e, 0x41), e8(e, 0xc1), e8(e, 0xe1), e8(e, 4);	/* shl r9d, 4 */
-	e_gs_based(e, 0x3b, H_R8, H_R9, ibtc + offsetof(struct sc_ibtc, rip)); /* cmp r8, rip */
-	e_jcc(e, CC_NE, SC_THUNK_AT(SC_THUNK_BRANCH));
-	e_gs(e, false, 0x83, 7, SC_OFF_ATTENTION);		/* cmp dword gs:attention, 0 */
-	e8(e, 0);
-	e_jcc(e, CC_NE, SC_THUNK_AT(SC_THUNK_BRANCH));
-	e8(e, 0x49), e8(e, 0x81), e8(e, 0xe0);			/* and r8, ~0xfff */
-	e32(e, 0xfffff000);
-	e_gs_store(e, H_R8, SC_OFF_RIP_PAGE);
-	e8(e, 0x65), e8(e, 0x41), e8(e, 0xff), e8(e, 0xa1);	/* jmp gs:[r9 + host] */
-	e32(e, ibtc + offsetof(struct sc_ibtc, host));
+	e_jmp(&t->e, SC_JUMP_AT(tr_tlb(t)));
 }
 
 /* Host flags, if they are the only copy, into the stash */

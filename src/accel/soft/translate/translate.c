@@ -12,6 +12,31 @@
 /* No block needs more: 32 instructions of at most some 300 bytes with their slow paths */
 #define BLOCK_MAX_BYTES (32u << 10)
 
+/* Guest rip in r8: look it up in the branch cache and go there. Flags are stashed. */
+static void jump_write(struct emit *e, enum sc_tlb_kind kind)
+{
+	u32 ibtc = offsetof(struct sc_vcpu, ibtc) +
+		   kind * sizeof(((struct sc_vcpu *)NULL)->ibtc[0]);
+
+	_Static_assert(sizeof(struct sc_ibtc) == 16, "the shift below");
+	e8(e, 0x45), e8(e, 0x89), e8(e, 0xc1);			/* mov r9d, r8d */
+	e8(e, 0x41), e8(e, 0xc1), e8(e, 0xe9), e8(e, PAGE_SHIFT); /* shr r9d, 12 */
+	e8(e, 0x45), e8(e, 0x31), e8(e, 0xc1);			/* xor r9d, r8d */
+	e8(e, 0x41), e8(e, 0x81), e8(e, 0xe1);			/* and r9d, index mask */
+	e32(e, SC_IBTC_ENTRIES - 1);
+	e8(e, 0x41), e8(e, 0xc1), e8(e, 0xe1), e8(e, 4);	/* shl r9d, 4 */
+	e_gs_based(e, 0x3b, H_R8, H_R9, ibtc + offsetof(struct sc_ibtc, rip)); /* cmp r8, rip */
+	e_jcc(e, CC_NE, SC_THUNK_AT(SC_THUNK_BRANCH));
+	e_gs(e, false, 0x83, 7, SC_OFF_ATTENTION);		/* cmp dword gs:attention, 0 */
+	e8(e, 0);
+	e_jcc(e, CC_NE, SC_THUNK_AT(SC_THUNK_BRANCH));
+	e8(e, 0x49), e8(e, 0x81), e8(e, 0xe0);			/* and r8, ~0xfff */
+	e32(e, 0xfffff000);
+	e_gs_store(e, H_R8, SC_OFF_RIP_PAGE);
+	e8(e, 0x65), e8(e, 0x41), e8(e, 0xff), e8(e, 0xa1);	/* jmp gs:[r9 + host] */
+	e32(e, ibtc + offsetof(struct sc_ibtc, host));
+}
+
 static void thunks_write(struct sc_cache *c)
 {
 	static void (*const fn[SC_NUM_THUNKS])(void) = {
@@ -29,6 +54,10 @@ static void thunks_write(struct sc_cache *c)
 		e8(&e, 0xff), e8(&e, 0x25);	/* jmp [rip + 0] */
 		e32(&e, 0);
 		e64(&e, (u64)fn[i]);
+	}
+	for (i = 0; i < SC_NUM_TLBS; i++) {
+		e.at = SC_JUMP_AT(i);
+		jump_write(&e, i);
 	}
 	c->used = c->first = SC_CODE_FIRST;
 	/* An exit is known by its offset, which must not look like a SC_LEFT_* value */

@@ -65,7 +65,9 @@ enum sc_thunk {
 };
 #define SC_THUNK_BYTES 16
 #define SC_THUNK_AT(t) ((t) * SC_THUNK_BYTES)
-#define SC_CODE_FIRST 128
+/* Jumped to with a guest rip in r8 and stashed flags; one a TLB kind */
+#define SC_JUMP_AT(kind) (SC_THUNK_AT(SC_NUM_THUNKS) + (kind) * 128)
+#define SC_CODE_FIRST 512
 
 int sc_translate_init(struct sc_cache *c) MUST_CHECK; /* [setup] writes the thunks */
 void sc_translate_fini(struct sc_cache *c);
