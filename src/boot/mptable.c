@@ -20,7 +20,7 @@
 #define IOAPIC_ID 0u
 #define IOAPIC_GPA 0xfec00000u
 #define LAPIC_GPA 0xfee00000u
-#define APIC_VERSION 0x10u
+#define APIC_VERSION 0x14u
 #define IOAPIC_VERSION 0x11u
 #define SCI_IRQ 9u
 
