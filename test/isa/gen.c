@@ -188,8 +188,8 @@ static bool class_ok(const struct sc_insn *in)
 	}
 }
 
-/* Images that hold pointers of the last x87 instruction or depend on what the host calls
- * "in use": compared by units of their own */
+/* FXSAVE, XSAVE and their likes. The x87 pointers in them are the host's own unless no x87
+ * instruction came before, so they stand alone. */
 static bool image(const struct sc_insn *in)
 {
 	struct sc_nat e = { 0 };
@@ -199,6 +199,23 @@ static bool image(const struct sc_insn *in)
 	sc_native_classify(in, &e);
 	return e.kind == SC_NAT_ENV || e.kind == SC_NAT_LDENV ||
 	       (e.kind >= SC_NAT_FXSAVE && e.kind <= SC_NAT_XRSTOR);
+}
+
+#define IMAGE (ISA_DATA + 0x400)
+
+/* Make an image that can be loaded: its header and MXCSR */
+static void valid_image(struct isa_case *c, struct isa_rng *r)
+{
+	u8 *img = c->data + (IMAGE - ISA_DATA);
+	u32 mxcsr = 0x1f80 | (isa_rand(r) & 0xe07f);
+	u64 header[8] = { isa_rand(r) & 7 };
+
+	if (chance(r, 2))
+		header[1] = BIT64(63) | (isa_rand(r) & 7);
+	if (chance(r, 16))
+		header[isa_below(r, 4)] |= BIT64(isa_below(r, 64));
+	memcpy(img + 24, &mxcsr, 4);
+	memcpy(img + 512, header, sizeof(header));
 }
 
 static u64 target(struct isa_rng *r, enum isa_style style)
@@ -356,6 +373,10 @@ bool isa_case_add(struct isa_case *c, struct isa_rng *r, const struct isa_opcode
 	bool mem = chance(r, 2), gather = op->vex && op->map == 2 && op->opcode >= 0x90 &&
 					  op->opcode <= 0x93;
 	u8 reg = isa_rand(r) & 7, rex = 0;
+	/* Large images: which of their words is looked at first is not written anywhere */
+	bool fxsave_like = op->map == 1 && !op->vex && (op->opcode == 0xae || op->opcode == 0xc7);
+	bool env = op->map == 0 && (op->opcode == 0xd9 || op->opcode == 0xdd) && (reg & 5) == 4;
+	enum isa_style where = fxsave_like || env ? ISA_SEQUENCE : style;
 	struct sc_insn in;
 	u64 undefined;
 	bool tests;
@@ -369,7 +390,8 @@ bool isa_case_add(struct isa_case *c, struct isa_rng *r, const struct isa_opcode
 	if (gather)
 		rex = put_vsib(&body, c, r, reg, &vsib);
 	else if (mem)
-		rex = put_mem(&body, c, r, style, reg, target(r, style), &rip_at);
+		rex = put_mem(&body, c, r, style, reg,
+			      fxsave_like && chance(r, 2) ? IMAGE : target(r, where), &rip_at);
 	else
 		put(&body, 0xc0 | reg << 3 | (isa_rand(r) & 7));
 	for (unsigned i = 0; i < 8; i++)
@@ -438,16 +460,24 @@ bool isa_case_add(struct isa_case *c, struct isa_rng *r, const struct isa_opcode
 	if (op->vex && c->bits != 8 && op->map == 3 && (op->opcode == 0x16 || op->opcode == 0x22) &&
 	    in.raw[in.off_opcode + 2] & 0x80)
 		goto no;
-	if (!class_ok(&in) || image(&in) || in.map != op->map || in.opcode != op->opcode ||
+	if (!class_ok(&in) || (image(&in) && style == ISA_SEQUENCE) || in.map != op->map || in.opcode != op->opcode ||
 	    (in.encoding == SC_ENC_VEX) != op->vex)
 		goto no;
 	if (in.off_modrm && rip_at) {
-		u32 disp = (u32)((in.flags & SC_I_MEM ? target(r, style) : 0) - ISA_CODE - c->len -
+		u32 disp = (u32)((in.flags & SC_I_MEM ? target(r, where) : 0) - ISA_CODE - c->len -
 				 in.len);
 
 		memcpy(e.b + prefix_len + rip_at, &disp, 4);
 		if (sc_decode(NULL, c->bits, e.b, 15, &in) != SC_DEC_OK)
 			goto no;
+	}
+	if (image(&in) && op->map == 1) {
+		if (in.base == X86_RAX || in.base == X86_RDX)
+			goto no;
+		/* The host knows components that the guest does not have */
+		c->in.gpr[X86_RAX] &= 7;
+		c->in.gpr[X86_RDX] = 0;
+		valid_image(c, r);
 	}
 	if (in.flags & SC_I_MEM_HIDDEN || in.cls == SC_C_XLAT || in.cls == SC_C_MOVS ||
 	    in.cls == SC_C_CMPS || in.cls == SC_C_SCAS || in.cls == SC_C_LODS ||
