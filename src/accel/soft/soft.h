@@ -40,7 +40,7 @@ struct sc_tlbe {
 	u64 addend;   /* host address = guest address + addend */
 	u64 gpa_flags; /* guest-physical page | SC_TLBE_* */
 };
-#define SC_TLB_BITS 10
+#define SC_TLB_BITS 12
 #define SC_TLB_ENTRIES (1u << SC_TLB_BITS)
 #define SC_TLBE_GLOBAL BIT(0) /* PTE.G: survives MOV CR3 */
 
@@ -179,7 +179,9 @@ struct sc_vcpu {
 	/* --- exceptions --- */
 	struct sc_exception exc;	/* the one being thrown */
 	void *throw_buf[5];		/* (v) __builtin_setjmp of the dispatch loop */
-	bool exc_pending_db;		/* single-step trap due after this instruction */
+	bool exc_pending_db;		/* single-step trap due after this instruction or block */
+	u8 watch;			/* DR0..DR3 that DR7 enables for data or ports */
+	u8 watch_hits;			/* those that the instruction touched: a trap after it */
 
 	/* --- memory --- */
 	struct sc_tlbe tlb[SC_NUM_TLBS][SC_TLB_ENTRIES] ALIGNED(64);
@@ -192,8 +194,10 @@ struct sc_vcpu {
 	unsigned store_len;
 	bool code_written;	/* (v) a store dropped translations: leave the running block */
 	u64 maxphyaddr_rsvd;	/* PTE bits that must be zero */
-	u16 local[64];		/* kernel-table entries that are not global: MOV CR3 clears just these */
-	unsigned local_count;	/* above 64: too many, clear the table */
+	u16 local[SC_NUM_TLBS][512]; /* entries that are not global: MOV CR3 clears just these */
+	unsigned local_count[SC_NUM_TLBS]; /* above 512: too many, clear the table */
+	/* For 64 entries each: which physical pages (hashed) have store tags there */
+	u64 stores[SC_NUM_TLBS][SC_TLB_ENTRIES / 64];
 	bool ibtc_local;	/* the kernel's branch cache holds code of a non-global page */
 	u64 large_2m[16], large_1g[16]; /* hashed: regions of which pieces of a large page were entered */
 	struct sc_fetch_entry {	/* virtual to physical page, for finding translations */
@@ -306,6 +310,8 @@ u64 sc_read_cr(struct sc_vcpu *v, unsigned n);
 void sc_write_cr(struct sc_vcpu *v, unsigned n, u64 val);
 u64 sc_read_dr(struct sc_vcpu *v, unsigned n);
 void sc_write_dr(struct sc_vcpu *v, unsigned n, u64 val);
+/* v->watch is not 0 and the instruction accesses linear @a (@io: a port): note what it hits */
+void sc_watch(struct sc_vcpu *v, gva_t a, unsigned size, bool write, bool io);
 u64 sc_rdmsr(struct sc_vcpu *v, u32 index);
 void sc_wrmsr(struct sc_vcpu *v, u32 index, u64 val);
 void sc_xsetbv(struct sc_vcpu *v, u32 index, u64 val);

@@ -150,7 +150,8 @@ static void check_breakpoints(struct sc_vcpu *v)
 	u64 hit = 0;
 	unsigned i;
 
-	if (v->rflags & X86_FLAG_RF)
+	/* RF, or a string instruction that goes on */
+	if (v->rflags & X86_FLAG_RF || v->rf_next)
 		return;
 	for (i = 0; i < 4; i++)
 		if ((v->dr[7] >> (2 * i) & 3) && !(v->dr[7] >> (16 + 4 * i) & 15) && v->dr[i] == lin)
@@ -172,21 +173,33 @@ static bool gdb_stops(struct sc_vcpu *v)
 	return false;
 }
 
+/* The #DB trap that is due behind the instruction. A MOV SS puts off what its own operand hit;
+ * its single step is lost. */
+static void debug_trap(struct sc_vcpu *v)
+{
+	bool step = v->exc_pending_db;
+
+	v->exc_pending_db = false;
+	if (likely(!step && !v->watch_hits) || v->int_shadow == 2)
+		return;
+	v->exc = (struct sc_exception){ .vector = X86_VEC_DB,
+					.dr6 = (step ? BIT(14) : 0) | v->watch_hits };
+	v->watch_hits = 0;
+	v->stats.exceptions++;
+	v->halted = false;
+	sc_deliver_exception(v);
+}
+
 static void step(struct sc_vcpu *v)
 {
-	bool tf = v->rflags & X86_FLAG_TF;
-
+	/* SYSCALL, SYSRET and INT n say otherwise */
+	v->exc_pending_db = v->rflags & X86_FLAG_TF;
 	v->int_shadow = 0;
 	if (unlikely(v->dr[7] & 0xff))
 		check_breakpoints(v);
 	v->stats.interp_insns++;
 	sc_interp_one(v);
-	if (unlikely(tf) && v->int_shadow != 2) {
-		v->exc = (struct sc_exception){ .vector = X86_VEC_DB, .dr6 = BIT(14) };
-		v->stats.exceptions++;
-		v->halted = false;
-		sc_deliver_exception(v);
-	}
+	debug_trap(v);
 	if (v->debug_step)
 		v->debug_hit = true;
 }
@@ -352,6 +365,8 @@ static bool fault_hook(struct sc_vcpu *v, struct sc_fault *f)
 static void on_throw(struct sc_vcpu *v)
 {
 	v->stats.exceptions++;
+	v->exc_pending_db = false;
+	v->watch_hits = 0;
 	v->int_shadow = 0;
 	v->halted = false;
 	v->store_gpa = ~0ull;
@@ -406,6 +421,9 @@ static void dispatch(struct sc_vcpu *v, struct accel_exit_info *info)
 			step(v);
 		else
 			run_blocks(v);
+		/* SYSRET of a block may have set TF */
+		if (unlikely(v->exc_pending_db))
+			debug_trap(v);
 	}
 }
 

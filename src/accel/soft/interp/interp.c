@@ -274,7 +274,8 @@ void sc_interp_one(struct sc_vcpu *v)
 	else if (cls != SC_C_NATIVE || !sc_native_exec(v, in))
 		sc_ud(v);
 	v->rip = next;
-	if (cls != SC_C_IRET)
+	/* RF covers all of a string instruction */
+	if (cls != SC_C_IRET && !v->rf_next)
 		v->rflags &= ~(u64)X86_FLAG_RF;
 }
 

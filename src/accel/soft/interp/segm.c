@@ -24,6 +24,8 @@ gva_t sc_lin_any(struct sc_vcpu *v, enum x86_seg seg, u64 off, unsigned size, bo
 			a += s->base;
 		if (unlikely(!sc_canonical(a) || !sc_canonical(a + size - 1)))
 			seg_fault(v, seg);
+		if (unlikely(v->watch))
+			sc_watch(v, a, size, write, false);
 		return a;
 	}
 	if (sc_protected(v) && !sc_vm86(v)) {
@@ -41,6 +43,8 @@ gva_t sc_lin_any(struct sc_vcpu *v, enum x86_seg seg, u64 off, unsigned size, bo
 	} else if (unlikely(last > s->limit)) {
 		seg_fault(v, seg);
 	}
+	if (unlikely(v->watch))
+		sc_watch(v, (u32)(s->base + off), size, write, false);
 	return (u32)(s->base + off);
 }
 

@@ -38,10 +38,10 @@ static s64 step(const struct sc_vcpu *v, const struct sc_insn *in)
 	return v->rflags & X86_FLAG_DF ? -(s64)in->opsize : in->opsize;
 }
 
-/* TF and debuggers see every iteration */
+/* TF, data breakpoints and debuggers see every iteration */
 static bool one_by_one(const struct sc_vcpu *v)
 {
-	return v->rflags & X86_FLAG_TF || v->debug_step;
+	return v->rflags & X86_FLAG_TF || v->watch || v->debug_step;
 }
 
 /* May the loop take another turn after @done chunks or elements? */

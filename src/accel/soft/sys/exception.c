@@ -193,6 +193,8 @@ void sc_software_int(struct sc_vcpu *v, u8 vector, enum sc_soft_int kind, u64 ne
 	if (kind == SC_INT_N && sc_vm86(v) && sc_iopl(v) < 3)
 		sc_gp0(v);
 	gate_deliver(v, &ev);
+	/* TF was cleared before a single-step trap could come */
+	v->exc_pending_db = false;
 	v->int_shadow = 0;
 	v->rf_next = false;
 }

@@ -59,12 +59,29 @@ static unsigned privilege(const struct sc_vcpu *v)
 	return sc_vm86(v) ? 3 : attr_dpl(v->seg[X86_SS].attr);
 }
 
+/* Breakpoints of DR7 that are not for instructions; those for ports need CR4.DE */
+static u8 watched(const struct sc_vcpu *v)
+{
+	unsigned i;
+	u8 bits = 0;
+
+	for (i = 0; i < 4; i++) {
+		enum dr7_type type = v->dr[7] >> (16 + 4 * i) & 3;
+
+		if ((v->dr[7] >> (2 * i) & 3) && type != DR7_EXEC &&
+		    (type != DR7_IO || (v->cr4 & X86_CR4_DE)))
+			bits |= BIT(i);
+	}
+	return bits;
+}
+
 void sc_mode_update(struct sc_vcpu *v)
 {
 	u32 mode = 0;
 	bool single = (v->rflags & X86_FLAG_TF) || (v->dr[7] & 0xff) || v->debug_step || v->num_bp;
 
 	v->cpl = privilege(v);
+	v->watch = unlikely(v->dr[7] & 0xff) ? watched(v) : 0;
 	if (v->cpl == 3)
 		mode |= SC_MODE_USER;
 	if (!(v->cr0 & (X86_CR0_EM | X86_CR0_TS)) && (v->cr4 & X86_CR4_OSFXSR)) {

@@ -29,6 +29,8 @@ void sc_check_io(struct sc_vcpu *v, u16 port, unsigned len)
 static void access(struct sc_vcpu *v, u16 port, u64 *data, unsigned size, bool write)
 {
 	v->stats.pio++;
+	if (unlikely(v->watch))
+		sc_watch(v, port, size, write, true);
 	sc_fpu_save(v);
 	cache_guest_leave(v);
 	v->vm->host->pio(v->vm->m, v->cpu, port, data, size, write);

@@ -47,6 +47,7 @@ void sc_cpu_reset(struct sc_vcpu *v, bool power_on)
 	v->nmi_blocked = false;
 	v->rf_next = false;
 	v->exc_pending_db = false;
+	v->watch_hits = 0;
 	v->exc.dr6 = 0;
 	atomic_store(&v->pv_unhalt, false);
 	/* CPU 0 is the bootstrap processor: INIT sends it to the reset vector */

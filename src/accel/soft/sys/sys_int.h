@@ -19,6 +19,7 @@
 #define DR6_TRAPS 0xfu
 #define DR6_ONES 0xffff0ff0u
 #define DR7_GD BIT(13)
+enum dr7_type { DR7_EXEC, DR7_WRITE, DR7_IO, DR7_ACCESS };
 #define DR7_ONES BIT(10)
 
 /* ------------------------------------------------------------ segment.c */

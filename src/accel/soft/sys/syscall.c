@@ -14,6 +14,13 @@
 /* RFLAGS that SYSRET takes from R11 */
 #define SYSRET_FLAGS 0x3c7fd7ull
 
+/* A trap that is due comes by the TF of after SYSCALL and SYSRET: so SFMASK spares the kernel
+ * single steps, and SYSRET makes up for the one behind SYSCALL */
+static void step_by_new_tf(struct sc_vcpu *v)
+{
+	v->exc_pending_db = v->rflags & X86_FLAG_TF;
+}
+
 static void enter(struct sc_vcpu *v, u16 cs, u16 ss, unsigned cpl, bool code64, u64 rip)
 {
 	u32 dpl = cpl ? RING3 : 0;
@@ -43,6 +50,7 @@ void sc_syscall(struct sc_vcpu *v, u64 next_rip)
 	v->gpr[X86_RCX] = next_rip;
 	v->gpr[X86_R11] = v->rflags & ~(u64)X86_FLAG_RF;
 	v->rflags = (v->rflags & ~v->msr.sfmask & ~(u64)X86_FLAG_RF) | 2;
+	step_by_new_tf(v);
 	enter(v, cs, cs + 8, 0, true, from64 ? v->msr.lstar : v->msr.cstar);
 }
 
@@ -65,6 +73,7 @@ void sc_sysret(struct sc_vcpu *v, unsigned opsize)
 	v->rflags = (v->gpr[X86_R11] & SYSRET_FLAGS & ~(u64)X86_FLAG_RF) | 2;
 	/* AMD leaves SS's hidden part as it was; loading it, as Intel does, is what software
 	 * for either expects */
+	step_by_new_tf(v);
 	if (to64)
 		enter(v, (base + 16) | 3, (base + 8) | 3, 3, true, v->gpr[X86_RCX]);
 	else
