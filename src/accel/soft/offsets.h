@@ -23,7 +23,7 @@
 /* TLB: enter.S looks up the stack's page itself */
 #define SC_OFF_TLB 1152
 #define SC_OFF_STACK 256
-#define SC_TLB_INDEX_BITS 10
+#define SC_TLB_INDEX_BITS 12
 
 /* What sc_enter returns besides a struct sc_exit * */
 #define SC_LEFT_DONE 0	/* v->rip and v->rflags are right: go on there */

@@ -13,10 +13,14 @@ static void stack_clear(struct sc_vcpu *v, enum sc_tlb_kind kind)
 	v->stack[kind].addend = 0;
 }
 
-static void table_clear(struct sc_tlbe *t)
+static void table_clear(struct sc_vcpu *v, enum sc_tlb_kind kind)
 {
+	struct sc_tlbe *t = v->tlb[kind];
+
 	sc_zero(t, SC_TLB_ENTRIES * sizeof(*t));
 	t[0].tag_r = t[0].tag_w = mmu_no_tag(0);
+	sc_zero(v->stores[kind], sizeof(v->stores[kind]));
+	v->local_count[kind] = 0;
 }
 
 /* rip 0 would match an empty slot 0 */
@@ -66,11 +70,10 @@ void mmu_flush_all(struct sc_vcpu *v)
 	unsigned k;
 
 	for (k = 0; k < SC_NUM_TLBS; k++) {
-		table_clear(v->tlb[k]);
+		table_clear(v, k);
 		mmu_ibtc_flush(v, k);
 		stack_clear(v, k);
 	}
-	v->local_count = 0;
 	v->ibtc_local = false;
 	v->fetch_generation++;
 	v->fetch_global++;
@@ -95,13 +98,15 @@ static void note_large(struct sc_vcpu *v, gva_t a, unsigned shift)
 		bit_set(v->large_1g, a >> 30);
 }
 
-/* Remember a non-global entry of the kernel table, so that MOV CR3 need not clear it whole */
-static void note_local(struct sc_vcpu *v, unsigned index)
+/* Remember a non-global entry, so that MOV CR3 need not clear the table whole */
+static void note_local(struct sc_vcpu *v, enum sc_tlb_kind kind, unsigned index)
 {
-	if (v->local_count < ARRAY_LEN(v->local))
-		v->local[v->local_count] = index;
-	if (v->local_count <= ARRAY_LEN(v->local))
-		v->local_count++;
+	unsigned n = v->local_count[kind];
+
+	if (n < ARRAY_LEN(v->local[kind]))
+		v->local[kind][n] = index;
+	if (n <= ARRAY_LEN(v->local[kind]))
+		v->local_count[kind] = n + 1;
 }
 
 static void entry_clear(struct sc_tlbe *e, unsigned index)
@@ -127,14 +132,13 @@ static void region_clear(struct sc_vcpu *v, u64 region)
 
 void sc_flush_tlb(struct sc_vcpu *v, bool global_too)
 {
-	unsigned i;
+	unsigned i, k;
 
 	if (global_too) {
 		mmu_flush_all(v);
 		return;
 	}
 	v->stats.tlb_flush++;
-	table_clear(v->tlb[SC_TLB_USER]);
 	mmu_ibtc_flush(v, SC_TLB_USER);
 	stack_clear(v, SC_TLB_USER);
 	/* Whether the kernel's stack is global is not worth remembering */
@@ -143,13 +147,15 @@ void sc_flush_tlb(struct sc_vcpu *v, bool global_too)
 		mmu_ibtc_flush(v, SC_TLB_KERNEL);
 		v->ibtc_local = false;
 	}
-	if (v->local_count > ARRAY_LEN(v->local)) {
-		table_clear(v->tlb[SC_TLB_KERNEL]);
-	} else {
-		for (i = 0; i < v->local_count; i++)
-			entry_clear(&v->tlb[SC_TLB_KERNEL][v->local[i]], v->local[i]);
+	for (k = 0; k < SC_NUM_TLBS; k++) {
+		if (v->local_count[k] > ARRAY_LEN(v->local[k])) {
+			table_clear(v, k);
+			continue;
+		}
+		for (i = 0; i < v->local_count[k]; i++)
+			entry_clear(&v->tlb[k][v->local[k][i]], v->local[k][i]);
+		v->local_count[k] = 0;
 	}
-	v->local_count = 0;
 	v->fetch_generation++;
 }
 
@@ -206,16 +212,26 @@ static void stack_drop(struct sc_vcpu *v)
 	v->code_written = true;
 }
 
+static u64 store_bit(gpa_t page)
+{
+	return BIT64((page >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> 58);
+}
+
 void mmu_drop_writes(struct sc_vcpu *v, gpa_t page)
 {
 	unsigned k, i;
 
 	stack_drop(v);
-
-	for (k = 0; k < SC_NUM_TLBS; k++)
-		for (i = 0; i < SC_TLB_ENTRIES; i++)
+	for (k = 0; k < SC_NUM_TLBS; k++) {
+		for (i = 0; i < SC_TLB_ENTRIES; i++) {
+			if (!(i & 63) && !(v->stores[k][i / 64] & store_bit(page))) {
+				i += 63;
+				continue;
+			}
 			if ((v->tlb[k][i].gpa_flags & PAGE_MASK) == page)
 				v->tlb[k][i].tag_w = mmu_no_tag(i);
+		}
+	}
 }
 
 void mmu_drop_all_writes(struct sc_vcpu *v)
@@ -265,8 +281,10 @@ struct sc_tlbe *mmu_fill(struct sc_vcpu *v, gva_t a, unsigned size, enum sc_acce
 	atomic_thread_fence(memory_order_seq_cst);
 	if (cache_page_tracked(v->vm, page) || (r->flags & ACCEL_RAM_LOG))
 		e->tag_w = mmu_no_tag(idx);
-	if (kind == SC_TLB_KERNEL && !w.global)
-		note_local(v, idx);
+	if (e->tag_w == tag)
+		v->stores[kind][idx / 64] |= store_bit(page);
+	if (!w.global)
+		note_local(v, kind, idx);
 	if (unlikely(w.shift != PAGE_SHIFT))
 		note_large(v, a, w.shift);
 	v->stats.tlb_fill++;

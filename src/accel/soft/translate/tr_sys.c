@@ -10,6 +10,7 @@ bool tr_sys_exact(const struct tr *t, const struct sc_insn *in)
 	switch (in->cls) {
 	case SC_C_CLI:
 	case SC_C_STI:
+	case SC_C_SWAPGS:
 		return !(t->mode & SC_MODE_USER);
 	case SC_C_MOV_SEG:
 		return in->op[0].kind == SC_OP_GPR;
@@ -152,9 +153,25 @@ static bool bit_string(struct tr *t)
 	return true;
 }
 
+/* At CPL 0; seg[X86_GS].base and its copy move together */
+static bool swapgs(struct tr *t)
+{
+	struct emit *e = &t->e;
+
+	if (t->mode & SC_MODE_USER)
+		return false;
+	e_gs_load(e, H_R8, SC_OFF_GS_BASE);
+	e_gs_load(e, H_R9, offsetof(struct sc_vcpu, msr.kernel_gs_base));
+	e_gs_store(e, H_R9, SC_OFF_GS_BASE);
+	e_gs_store(e, H_R9, offsetof(struct sc_vcpu, seg[X86_GS].base));
+	e_gs_store(e, H_R8, offsetof(struct sc_vcpu, msr.kernel_gs_base));
+	return true;
+}
+
 bool tr_sys(struct tr *t)
 {
 	switch (tr_insn(t)->cls) {
+	case SC_C_SWAPGS: return swapgs(t);
 	case SC_C_CLI: return cli(t);
 	case SC_C_STI: return sti(t);
 	case SC_C_PUSHF: return pushf(t);

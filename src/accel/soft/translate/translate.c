@@ -363,6 +363,22 @@ static bool goes_on(struct sc_vcpu *v, u64 next, u32 mode)
 	return true;
 }
 
+/* The block is left for v->rip. When nothing needs the dispatch loop and the branch cache
+ * knows the place, go there at once: system calls and returns from them do. */
+static void *elsewhere(struct sc_vcpu *v)
+{
+	enum sc_tlb_kind k = mmu_kind(v);
+	const struct sc_ibtc *t = mmu_ibtc(v, k, v->rip);
+
+	if (t->rip != v->rip || !sc_translates(v) || v->code_written ||
+	    atomic_load_explicit(&v->attention, memory_order_relaxed))
+		return NULL;
+	v->flags_stash = sc_stash_of(v->rflags);
+	v->rip_page = v->rip & PAGE_MASK;
+	sc_fpu_load(v);
+	return t->host;
+}
+
 void *sc_slow_access(struct sc_vcpu *v, const struct sc_meta *meta, gva_t addr)
 {
 	unsigned size = meta->access & 0x7f;
@@ -379,7 +395,7 @@ void *sc_slow_access(struct sc_vcpu *v, const struct sc_meta *meta, gva_t addr)
 	v->stats.slow_insns++;
 	next = v->rip + meta->len;
 	sc_interp_one(v);
-	return goes_on(v, next, mode) ? (u8 *)meta - meta->back_next : NULL;
+	return goes_on(v, next, mode) ? (u8 *)meta - meta->back_next : elsewhere(v);
 }
 
 void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta)
@@ -393,9 +409,9 @@ void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta)
 	v->stats.interp_insns++;
 	next = v->rip + meta->len;
 	sc_interp_one(v);
-	if (meta->access & 0x80)
-		return NULL;
-	return goes_on(v, next, mode) ? (u8 *)(meta + 1) : NULL;
+	if (!(meta->access & 0x80) && goes_on(v, next, mode))
+		return (u8 *)(meta + 1);
+	return elsewhere(v);
 }
 
 void *sc_slow_stack(struct sc_vcpu *v, const struct sc_stack_meta *meta)

@@ -92,6 +92,15 @@ void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta);
 /* The stack check at a block's start failed and the TLB did not have the page either */
 void *sc_slow_stack(struct sc_vcpu *v, const struct sc_stack_meta *meta);
 
+/* May translated code run from v->rip, as far as the vCPU's own state goes? */
+static inline bool sc_translates(const struct sc_vcpu *v)
+{
+	return (v->mode & SC_MODE_64) && v->ibtc_mode[v->cpl == 3 ? SC_TLB_USER : SC_TLB_KERNEL] == v->mode &&
+	       !v->int_shadow && !v->halted && !v->shutdown && !v->broken[0] &&
+	       !(v->intr_wait && (v->rflags & X86_FLAG_IF)) && !v->nmi_wait &&
+	       !(v->cpl == 3 && (v->rflags & X86_FLAG_AC) && (v->cr0 & X86_CR0_AM)) && !v->num_bp;
+}
+
 /* Arithmetic flags between RFLAGS and the stash */
 #define SC_ARITH 0x8d5u
 static inline u64 sc_stash_of(u64 rflags)
