@@ -29,7 +29,7 @@ header_functions() { # each function of the header is in both
 }
 no_exec_stack() { readelf -lW "$HK_BUILD/libhyperkit.so" | grep GNU_STACK | grep -q 'RW '; }
 install_tree() {
-	env -u MAKEFLAGS -u MAKELEVEL make -s --no-print-directory -C "$HK_TOP" B="$HK_BUILD" MODE=release DESTDIR="$HK_TMP/root" PREFIX=/usr install &&
+	env -u MAKEFLAGS -u MAKELEVEL make -s --no-print-directory -C "$HK_TOP" -o all B="$HK_BUILD" MODE=release DESTDIR="$HK_TMP/root" PREFIX=/usr install &&
 		for f in bin/hyperkit lib/libhyperkit.a lib/libhyperkit.so.0 lib/libhyperkit.so \
 			lib/pkgconfig/hyperkit.pc include/hyperkit/hyperkit.h; do
 			[ -e "$HK_TMP/root/usr/$f" ] || { echo "$f is missing"; return 1; }
