@@ -471,6 +471,12 @@ bool isa_case_add(struct isa_case *c, struct isa_rng *r, const struct isa_opcode
 		if (sc_decode(NULL, c->bits, e.b, 15, &in) != SC_DEC_OK)
 			goto no;
 	}
+	if (in.cls == SC_C_BT && in.flags & SC_I_MEM && in.op[1].kind == SC_OP_GPR) {
+		/* A bit far away would be in memory that no run puts back */
+		if (style == ISA_SEQUENCE || in.op[1].reg == in.base || in.op[1].reg == in.index)
+			goto no;
+		c->in.gpr[in.op[1].reg] = isa_below(r, 8192) - 4096;
+	}
 	if (image(&in) && op->map == 1) {
 		if (in.base == X86_RAX || in.base == X86_RDX)
 			goto no;
