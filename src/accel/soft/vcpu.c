@@ -275,6 +275,19 @@ static struct sc_block *through_exit(struct sc_vcpu *v, struct sc_exit *x)
 	return v->code_written ? NULL : b;
 }
 
+/* A near branch to what is not an address is that branch's #GP, before it did anything. false:
+ * a jump to a constant, or code that ran over the end; the fault is at the target then. */
+static bool branch_undone(struct sc_vcpu *v)
+{
+	u32 from = (u32)v->scratch[0];
+
+	if (!from)
+		return false;
+	v->rip = v->rip_page + (from & 0xffff) - 1;
+	v->gpr[X86_RSP] += (u64)(s64)(s16)(from >> 16);
+	return true;
+}
+
 /* Run translated code from v->rip until something needs the loop */
 static void run_blocks(struct sc_vcpu *v)
 {
@@ -323,6 +336,10 @@ static void run_blocks(struct sc_vcpu *v)
 		}
 		if (left == SC_LEFT_BRANCH) {
 			v->rflags = sc_unstash(v->rflags, v->flags_stash);
+			if (unlikely(!sc_canonical(v->rip)) && branch_undone(v)) {
+				step(v);
+				return;
+			}
 			if (atomic_load(&v->attention) || v->code_written)
 				return;
 			continue;

@@ -92,9 +92,10 @@ begin sc_thunk_chain
 	jmp sc_leave
 	.size sc_thunk_chain, . - sc_thunk_chain
 
-/* Jumped to with the guest rip in r8, flags stashed */
+/* Jumped to with the guest rip in r8, SC_BRANCH_FROM in r10, flags stashed */
 begin sc_thunk_branch
 	save_gprs
+	movq %r10, %gs:SC_OFF_SCRATCH
 	movq %r8, %gs:SC_OFF_RIP
 	xorl %eax, %eax
 	decq %rax

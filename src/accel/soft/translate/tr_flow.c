@@ -61,6 +61,15 @@ static void jump_r8(struct tr *t)
 	e_jmp(&t->e, SC_JUMP_AT(tr_tlb(t)));
 }
 
+/* The same for an address that came from a register or memory: when it is not canonical, the
+ * fault is this instruction's. @undo: what to add to guest rsp to have it as before it. */
+static void jump_r8_checked(struct tr *t, s32 undo)
+{
+	e8(&t->e, 0x41), e8(&t->e, 0xba);			/* mov r10d, imm32 */
+	e32(&t->e, undo == (s16)undo ? SC_BRANCH_FROM(t->off[t->i], undo) : 0);
+	jump_r8(t);
+}
+
 /* Host flags, if they are the only copy, into the stash */
 static void stash_now(struct tr *t, enum tr_flags *flags)
 {
@@ -125,6 +134,7 @@ static void jump_to(struct tr *t, s32 target, enum tr_flags flags, bool backward
 	stash_now(t, &flags);
 	e_gs_load(&t->e, H_R8, SC_OFF_RIP_PAGE);
 	e_lea(&t->e, true, H_R8, H_R8, 0xff, 0, target);
+	e8(&t->e, 0x45), e8(&t->e, 0x31), e8(&t->e, 0xd2);	/* xor r10d, r10d */
 	jump_r8(t);
 }
 
@@ -274,7 +284,7 @@ static bool call(struct tr *t)
 		jump_to(t, tr_next_off(t) + (s32)in->imm, t->flags, false);
 	} else {
 		e_gs_load(e, H_R8, SC_OFF_SCRATCH);
-		jump_r8(t);
+		jump_r8_checked(t, 8);
 	}
 	return true;
 }
@@ -290,7 +300,7 @@ static bool ret(struct tr *t)
 	pop_probe(t, SC_ARITH);
 	e_load(e, H_R8, H_R8);
 	e_lea(e, true, H_R11, H_R11, 0xff, 0, 8 + (u16)in->imm);
-	jump_r8(t);
+	jump_r8_checked(t, -8 - (s32)(u16)in->imm);
 	return true;
 }
 
@@ -309,7 +319,7 @@ static bool jmp(struct tr *t)
 	tr_clobber_flags(t, SC_ARITH);
 	if (!target(t))
 		return false;
-	jump_r8(t);
+	jump_r8_checked(t, 0);
 	return true;
 }
 

@@ -386,7 +386,9 @@ void *sc_slow_access(struct sc_vcpu *v, const struct sc_meta *meta, gva_t addr)
 	u64 next;
 
 	enter_insn(v, meta);
-	if (mmu_fill(v, addr, size, meta->access & 0x80 ? SC_WRITE : SC_READ) && !v->code_written) {
+	/* Misaligned vectors are the interpreter's: their #GP, if any, comes before a #PF */
+	if ((size < 16 || !(addr & (size - 1))) &&
+	    mmu_fill(v, addr, size, meta->access & 0x80 ? SC_WRITE : SC_READ) && !v->code_written) {
 		sc_fpu_load(v);
 		return (u8 *)meta - meta->back_retry;
 	}

@@ -64,6 +64,9 @@ enum sc_thunk {
 	SC_THUNK_CHAIN, SC_THUNK_BRANCH, SC_THUNK_SLOW, SC_THUNK_INTERP, SC_THUNK_STACK, SC_NUM_THUNKS
 };
 #define SC_THUNK_BYTES 16
+/* What an indirect branch says of itself: its offset in the page and how to undo its change of
+ * rsp; 0: nothing */
+#define SC_BRANCH_FROM(off, undo) (((u32)(off) + 1) | (u32)(undo) << 16)
 #define SC_THUNK_AT(t) ((t) * SC_THUNK_BYTES)
 /* Jumped to with a guest rip in r8 and stashed flags; one a TLB kind */
 #define SC_JUMP_AT(kind) (SC_THUNK_AT(SC_NUM_THUNKS) + (kind) * 128)
