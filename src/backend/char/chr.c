@@ -415,20 +415,24 @@ int chr_start(struct chr *c)
 		return 0;
 	c->in_watched = c->out_watched = false;
 	if (c->term.in.fd >= 0 && !c->in_eof) {
+		c->in_watched = true; /* before the watch may fire: the loop runs already */
 		rc = watch_add(&c->in_watch, c->loop, c->term.in.fd, EPOLLIN, in_ready, c);
 		/* A regular file or /dev/null is always readable: the pump reads it to its
 		 * end as fast as the guest takes it */
+		if (rc)
+			c->in_watched = false;
 		if (rc && rc != -EPERM)
 			return rc;
-		c->in_watched = !rc;
 	}
 	if (c->term.out.fd >= 0) {
+		c->out_watched = true;
 		rc = watch_add(&c->out_watch, c->loop, c->term.out.fd, 0, out_ready, c);
+		if (rc)
+			c->out_watched = false;
 		if (rc && rc != -EPERM) {
 			watch_del(&c->in_watch);
 			return rc;
 		}
-		c->out_watched = !rc;
 	}
 	pthread_mutex_lock(&c->out_lock);
 	c->live = true;
