@@ -28,21 +28,19 @@ function median(k, n, i, j, t) {
 	return n % 2 ? value[k, (n + 1) / 2] : (value[k, n / 2] + value[k, n / 2 + 1]) / 2
 }
 
+function digits(v) { return sprintf(v < 9.995 ? "%.2f" : v < 99.95 ? "%.1f" : "%.0f", v) }
+
 function time_of(ns) {
 	if (!ns)
 		return "-"
-	if (ns < 100)
-		return sprintf("%.3g ns", ns)
 	if (ns < 1e4)
-		return sprintf("%.0f ns", ns)
+		return digits(ns) " ns"
 	if (ns < 1e7)
-		return sprintf("%.3g us", ns / 1e3)
-	return ns < 1e9 ? sprintf("%.0f ms", ns / 1e6) : sprintf("%.2f s", ns / 1e9)
+		return digits(ns / 1e3) " us"
+	return ns < 1e9 ? digits(ns / 1e6) " ms" : digits(ns / 1e9) " s"
 }
 
-function times_of(x) {
-	return !x ? "-" : x < 9.95 ? sprintf("%.2f", x) : x < 99.5 ? sprintf("%.1f", x) : sprintf("%.0f", x)
-}
+function times_of(x) { return x ? digits(x) : "-" }
 
 function ratio(a, b) { return a && b ? a / b : 0 }
 
@@ -158,14 +156,14 @@ function chart(g, i, y, top, v, high, width, height, axis, rows) {
 		rows += of[i] != "smp"
 	}
 	for (g = 1; g <= groups; g++)
-		rows += (group[g] != "smp") * 2.5
+		rows += (group[g] != "smp") * 2
 	width = x_of(high) + 60
 	height = top + rows * 20 + 20
 	printf "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\">\n", width, height, width, height
 	print "<title>Slowdown against native: HyperKit's software CPU and QEMU TCG</title>"
 	print "<style>.s{fill:#0b6e99}.t{fill:#e0a030}.v{font-size:9px;fill:#444}.a{stroke:#ddd}.o{stroke:#555}.g{font-weight:bold}</style>"
 	printf "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", width, height
-	text(12, 22, "Slowdown against native (1 = as fast as the host; shorter is better; log scale)", " font-size=\"15\"")
+	text(12, 22, "Slowdown against native (1 = as fast as the host; shorter is better; log scale; means are geometric)", " font-size=\"14\"")
 	print "<rect x=\"12\" y=\"34\" width=\"12\" height=\"12\" class=\"s\"/>"
 	text(29, 44, "HyperKit, software CPU")
 	print "<rect x=\"180\" y=\"34\" width=\"12\" height=\"12\" class=\"t\"/>"
@@ -179,8 +177,7 @@ function chart(g, i, y, top, v, high, width, height, axis, rows) {
 		if (group[g] == "smp")
 			continue
 		y += 10
-		text(12, y + 10, group[g], " class=\"g\"")
-		text(left - 6, y + 10, "geometric mean", " text-anchor=\"end\" class=\"g\"")
+		text(left - 6, y + 10, group[g] ", mean", " text-anchor=\"end\" class=\"g\"")
 		bar(y, 8, mean(slow_soft, group[g]), "s")
 		bar(y + 8, 8, mean(slow_tcg, group[g]), "t")
 		y += 22
@@ -192,7 +189,7 @@ function chart(g, i, y, top, v, high, width, height, axis, rows) {
 			bar(y + 7, 7, slow_tcg[i], "t")
 			y += 20
 		}
-		y += 18
+		y += 8
 	}
 	print "</svg>"
 }
