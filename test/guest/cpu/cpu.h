@@ -365,7 +365,7 @@ static inline volatile u64 *map(u64 va, u64 pa, u64 bits, unsigned level)
 	return e;
 }
 
-#define TEST_VA 0x4000000000ul /* tests map from here on */
+#define TEST_VA 0x10000000000ul /* tests map from here on */
 
 /* ---------------------------------------------------------- APIC and CPUs */
 

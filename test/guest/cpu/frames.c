@@ -179,7 +179,7 @@ CODE(sysret_bad, "mov $0x800000000000, %rcx; mov $2, %r11d", "sysretq");
 CODE(sysret_32, "mov %rdi, %rcx; mov $0x3202, %r11d", "sysretl");
 CODE(sysret_64, "mov %rdi, %rcx; mov %rsi, %r11", "sysretq");
 CODE(sysenter_, "nop", "sysenter");
-CODE(sysexit_, "nop", "sysexit");
+CODE(sysexit_, "nop", ".byte 0x0f, 0x35");
 CODE(compat_syscall, "nop", "syscall; ud2");
 
 static void syscalls(void)
