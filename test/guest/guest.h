@@ -13,7 +13,7 @@ enum { PASS = 16 };
 
 int main(u32 magic, u32 info);
 void ap_main(void);
-extern u8 stubs[], trampoline[], trampoline_end[];
+extern u8 stubs[], trampoline[], trampoline_end[], stack_top[];
 
 static inline void outb(u16 p, u8 v) { __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(p)); }
 static inline void outw(u16 p, u16 v) { __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(p)); }

@@ -101,6 +101,7 @@ ap_stack:
 	.bss
 	.align 16
 	.skip	16384
+	.globl stack_top
 stack_top:
 ap_stacks:
 	.skip	4096 * 64
