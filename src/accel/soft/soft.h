@@ -105,7 +105,7 @@ struct sc_vm {
 /* Bits of v->requests (atomic, set by others, served at a block boundary) */
 #define SC_REQ_FLUSH_TLB BIT(0)
 #define SC_REQ_SYNC BIT(1)	 /* only prove that you passed a block boundary */
-#define SC_REQ_DROP_WRITES BIT(2) /* v->drop_page got code: no direct stores to it (~0: to any) */
+#define SC_REQ_DROP_WRITES BIT(2) /* v->drop_page[] got code: no direct stores to them */
 #define SC_REQ_FLUSH_IBTC BIT(3) /* translations went away */
 #define SC_REQ_FLUSH_CODE BIT(4) /* all translations go: leave the running block too */
 
@@ -207,7 +207,6 @@ struct sc_vcpu {
 		bool global;
 	} fetch[2048];
 	u32 fetch_generation, fetch_global; /* a flush is one step on */
-	gpa_t drop_page;	/* SC_REQ_DROP_WRITES: which page */
 
 	/* --- FPU --- */
 	bool fpu_live;		/* guest registers are in the host's */
@@ -219,7 +218,14 @@ struct sc_vcpu {
 	/* --- the rest --- */
 	struct sc_vm *vm;
 	unsigned cpu;
-	_Atomic u32 requests;	/* (a) SC_REQ_* */
+	/* What others ask of this vCPU (cache/request.c). A request is served when
+	 * req_served has reached the number it was given. */
+	_Atomic u32 requests;	/* (a) SC_REQ_*: written under req_lock */
+	atomic_flag req_lock;
+	gpa_t drop_page[8];	/* under req_lock */
+	unsigned num_drops;	/* under req_lock; above 8: all pages */
+	u64 req_asked;		/* under req_lock */
+	_Atomic u64 req_served;
 	_Atomic u32 in_guest;	/* (a) 1 while it may touch guest RAM or run blocks */
 	_Atomic bool kicked;
 	struct cpuid_entry cpuid[ACCEL_MAX_CPUID];

@@ -94,10 +94,8 @@ static void flush_cpus(struct sc_vm *vm)
 	for (i = 0; i < vm->num_cpus; i++) {
 		struct sc_vcpu *v = atomic_load(&vm->cpu[i]);
 
-		if (!v)
-			continue;
-		atomic_fetch_or(&v->requests, SC_REQ_FLUSH_TLB | SC_REQ_FLUSH_CODE);
-		sc_attention(v, SC_ATTN_REQUEST);
+		if (v)
+			cache_ask(v, SC_REQ_FLUSH_TLB | SC_REQ_FLUSH_CODE, 0);
 	}
 }
 

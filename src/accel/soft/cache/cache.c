@@ -5,14 +5,16 @@
  * Lookups take no lock: blocks are never changed after they were published and
  * their memory is reused only when every vCPU is out of translated code. */
 #include <errno.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "accel/soft/cache/cache.h"
 #include "accel/soft/mmu/mmu.h"
 
-#define CODE_BYTES (128u << 20)
+#ifndef SC_CODE_BYTES /* a test of the flush builds with less */
+#define SC_CODE_BYTES (128u << 20)
+#endif
+#define CODE_BYTES SC_CODE_BYTES
 #define META_BYTES (192ull << 20)
 #define HASH_DROPPED 1
 #define HASH_CROSSES 1ull
@@ -131,116 +133,16 @@ void cache_mark_dirty(struct sc_vm *vm, const struct accel_ram *r, gpa_t gpa, u6
 		__atomic_fetch_or(&map[p / 64], BIT64(p % 64), __ATOMIC_SEQ_CST);
 }
 
-/* ----------------------------------------------------- guest context */
-
-void cache_serve(struct sc_vcpu *v)
-{
-	u32 req;
-
-	while ((req = atomic_load(&v->requests))) {
-		if (req & SC_REQ_FLUSH_TLB)
-			mmu_flush_all(v);
-		if (req & SC_REQ_DROP_WRITES) {
-			gpa_t page = __atomic_load_n(&v->drop_page, __ATOMIC_SEQ_CST);
-
-			if (page == ~0ull)
-				mmu_drop_all_writes(v);
-			else
-				mmu_drop_writes(v, page);
-		}
-		if (req & (SC_REQ_FLUSH_IBTC | SC_REQ_FLUSH_CODE)) {
-			mmu_ibtc_flush(v, SC_TLB_KERNEL);
-			mmu_ibtc_flush(v, SC_TLB_USER);
-		}
-		/* What we were running may be gone: do not go back into it */
-		if (req & SC_REQ_FLUSH_CODE)
-			v->code_written = true;
-		atomic_fetch_and(&v->requests, ~req);
-	}
-	atomic_fetch_and(&v->attention, ~SC_ATTN_REQUEST);
-	/* A request that came in between has set both again, or shows here */
-	if (atomic_load(&v->requests))
-		sc_attention(v, SC_ATTN_REQUEST);
-}
-
-void cache_guest_enter(struct sc_vcpu *v)
-{
-	atomic_store(&v->in_guest, 1);
-	if (unlikely(atomic_load(&v->requests)))
-		cache_serve(v);
-}
-
-void cache_guest_leave(struct sc_vcpu *v)
-{
-	atomic_store(&v->in_guest, 0);
-}
-
-void cache_lock(struct sc_vcpu *v)
-{
-	struct sc_cache *c = v->vm->cache;
-
-	if (!pthread_mutex_trylock(&c->lock))
-		return;
-	cache_guest_leave(v);
-	pthread_mutex_lock(&c->lock);
-	cache_guest_enter(v);
-}
-
-void cache_unlock(struct sc_vcpu *v)
-{
-	pthread_mutex_unlock(&v->vm->cache->lock);
-}
-
-/* Ask every other vCPU for @req and wait until each has served it or is out of guest
- * context, where it will before it enters. Under cache->lock. */
-static void handshake_locked(struct sc_vcpu *v, u32 req)
-{
-	struct sc_vm *vm = v->vm;
-	unsigned i, spins;
-
-	for (i = 0; i < vm->num_cpus; i++) {
-		struct sc_vcpu *w = atomic_load(&vm->cpu[i]);
-
-		if (!w || w == v)
-			continue;
-		atomic_fetch_or(&w->requests, req);
-		sc_attention(w, SC_ATTN_REQUEST);
-	}
-	for (i = 0; i < vm->num_cpus; i++) {
-		struct sc_vcpu *w = atomic_load(&vm->cpu[i]);
-
-		if (!w || w == v)
-			continue;
-		for (spins = 0; atomic_load(&w->in_guest) && (atomic_load(&w->requests) & req); spins++) {
-			__builtin_ia32_pause();
-			if (spins > 2000)
-				sched_yield();
-		}
-	}
-}
-
 void cache_track_locked(struct sc_vcpu *v, gpa_t page)
 {
 	struct sc_page *p = cache_page(v->vm, page);
-	struct sc_vm *vm = v->vm;
-	unsigned i;
 
 	if (!p || atomic_load(&p->tracked))
 		return;
 	atomic_store(&p->tracked, 1);
 	mmu_drop_writes(v, page & PAGE_MASK);
-	/* One page fits into a request; while an earlier one is not served yet: all pages */
-	for (i = 0; i < vm->num_cpus; i++) {
-		struct sc_vcpu *w = atomic_load(&vm->cpu[i]);
-
-		if (w && w != v)
-			__atomic_store_n(&w->drop_page,
-					 atomic_load(&w->requests) & SC_REQ_DROP_WRITES
-						 ? ~0ull : page & PAGE_MASK,
-					 __ATOMIC_SEQ_CST);
-	}
-	if (vm->num_cpus > 1)
-		handshake_locked(v, SC_REQ_DROP_WRITES);
+	if (v->vm->num_cpus > 1)
+		cache_handshake_locked(v, SC_REQ_DROP_WRITES, page & PAGE_MASK);
 }
 
 /* ------------------------------------------------------------ blocks */
@@ -507,10 +409,8 @@ void sc_cache_invalidate(struct sc_vm *vm, struct sc_vcpu *v, gpa_t gpa, u64 len
 		for (i = 0; i < vm->num_cpus; i++) {
 			struct sc_vcpu *w = atomic_load(&vm->cpu[i]);
 
-			if (w && w != v) {
-				atomic_fetch_or(&w->requests, SC_REQ_FLUSH_IBTC);
-				sc_attention(w, SC_ATTN_REQUEST);
-			}
+			if (w && w != v)
+				cache_ask(w, SC_REQ_FLUSH_IBTC, 0);
 		}
 		if (v) {
 			v->code_written = true;
@@ -552,7 +452,11 @@ void cache_flush_all_locked(struct sc_vcpu *v)
 	struct sc_cache *c = v->vm->cache;
 	unsigned i;
 
-	handshake_locked(v, SC_REQ_FLUSH_CODE);
+	/* First the look-up: a vCPU that has served the request must not find old blocks again */
+	for (i = 0; i < ARRAY_LEN(c->hash); i++)
+		atomic_store_explicit(&c->hash[i].key, 0, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
+	cache_handshake_locked(v, SC_REQ_FLUSH_CODE, 0);
 	mmu_ibtc_flush(v, SC_TLB_KERNEL);
 	mmu_ibtc_flush(v, SC_TLB_USER);
 	v->code_written = true;
@@ -561,7 +465,6 @@ void cache_flush_all_locked(struct sc_vcpu *v)
 		if (c->sorted[i]->gpa2)
 			page_forget(cache_page(c->vm, c->sorted[i]->gpa2));
 	}
-	sc_zero(c->hash, sizeof(c->hash));
 	c->hash_used = 0;
 	c->num_sorted = 0;
 	c->used = c->first;

@@ -126,6 +126,11 @@ void cache_guest_enter(struct sc_vcpu *v);
 void cache_guest_leave(struct sc_vcpu *v);
 /* [vcpu, block boundary] Serve v->requests */
 void cache_serve(struct sc_vcpu *v);
+/* [any] Ask @w for SC_REQ_* (@page for DROP_WRITES). Return: what req_served will reach */
+u64 cache_ask(struct sc_vcpu *w, u32 req, gpa_t page);
+/* [vcpu, locked] Ask all others and wait until each has served it or is out of guest
+ * context, where it will before it enters */
+void cache_handshake_locked(struct sc_vcpu *v, u32 req, gpa_t page);
 
 /* [vcpu, FPU saved] leaves guest context while it waits */
 void cache_lock(struct sc_vcpu *v);
