@@ -38,7 +38,7 @@
 #define IOAPIC_GPA 0xfec00000u
 #define LAPIC_GPA 0xfee00000u
 #define HPET_GPA 0xfed00000u
-#define HPET_ID 0x80860701u
+#define HPET_ID 0x8086a701u
 
 /* FADT flags (ACPI 5.0, table 5-35) */
 #define FADT_WBINVD BIT(0)

@@ -302,22 +302,27 @@ static int create_controllers(struct machine *m, struct hk_err *err)
 static int create_board(struct machine *m, struct hk_err *err)
 {
 	static const struct dev_class *const plain[] = {
-		&pit_class, &hpet_class, &pmtimer_class, &i8042_class, &post_class,
+		&pmtimer_class, &i8042_class, &post_class,
 	};
 	const struct rtc_config rtc_cfg = {
 		.utc = m->flags & HK_VM_RTC_UTC,
 		.low_bytes = m->low_bytes,
 		.high_bytes = m->high_bytes,
 	};
-	struct dev *rtc;
+	struct dev *rtc, *pit, *hpet;
 	int rc = 0;
 
+	rc = board_add(m, &pit_class, &pit, err);
+	if (!rc)
+		rc = board_add(m, &hpet_class, &hpet, err);
 	for (unsigned i = 0; i < ARRAY_LEN(plain) && !rc; i++)
 		rc = board_add(m, plain[i], NULL, err);
 	if (!rc)
 		rc = board_add(m, &rtc_class, &rtc, err);
-	if (!rc)
+	if (!rc) {
 		rtc_configure(rtc, &rtc_cfg);
+		hpet_replaces(hpet, pit, rtc);
+	}
 	if (!rc)
 		rc = board_add(m, &power_class, &m->power, err);
 	if (!rc && (m->flags & HK_VM_DEBUG_EXIT))
