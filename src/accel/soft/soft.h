@@ -293,6 +293,8 @@ void sc_software_int(struct sc_vcpu *v, u8 vector, enum sc_soft_int kind, u64 ne
 void sc_far_jmp(struct sc_vcpu *v, u16 sel, u64 off, unsigned opsize, u64 next_rip);
 void sc_far_call(struct sc_vcpu *v, u16 sel, u64 off, unsigned opsize, u64 next_rip);
 void sc_far_ret(struct sc_vcpu *v, unsigned opsize, u16 pop_bytes);
+/* Bytes of the offset of a far pointer in memory: AMD has none of 64 bits */
+unsigned sc_far_size(const struct sc_vcpu *v, unsigned opsize);
 void sc_iret(struct sc_vcpu *v, unsigned opsize);
 void sc_syscall(struct sc_vcpu *v, u64 next_rip);
 void sc_sysret(struct sc_vcpu *v, unsigned opsize);

@@ -69,7 +69,7 @@ u64 sc_h_ret(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 }
 
 /* Offset and selector of a far jump or call */
-static u64 far_target(struct sc_vcpu *v, const struct sc_insn *in, u16 *sel)
+static u64 far_target(struct sc_vcpu *v, const struct sc_insn *in, unsigned size, u16 *sel)
 {
 	u64 off, t;
 
@@ -78,27 +78,29 @@ static u64 far_target(struct sc_vcpu *v, const struct sc_insn *in, u16 *sel)
 		return (u64)in->imm & sc_size_mask(in->opsize);
 	}
 	off = sc_ea(v, in);
-	t = sc_read(v, sc_lin(v, in->seg, off, in->opsize, false), in->opsize);
-	off = (off + in->opsize) & sc_addr_mask(in->addrsize);
+	t = sc_read(v, sc_lin(v, in->seg, off, size, false), size);
+	off = (off + size) & sc_addr_mask(in->addrsize);
 	*sel = (u16)sc_read(v, sc_lin_any(v, in->seg, off, 2, false), 2);
 	return t;
 }
 
 u64 sc_h_jmpf(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 {
+	unsigned size = sc_far_size(v, in->opsize);
 	u16 sel;
-	u64 t = far_target(v, in, &sel);
+	u64 t = far_target(v, in, size, &sel);
 
-	sc_far_jmp(v, sel, t, in->opsize, next);
+	sc_far_jmp(v, sel, t, size, next);
 	return v->rip;
 }
 
 u64 sc_h_callf(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 {
+	unsigned size = sc_far_size(v, in->opsize);
 	u16 sel;
-	u64 t = far_target(v, in, &sel);
+	u64 t = far_target(v, in, size, &sel);
 
-	sc_far_call(v, sel, t, in->opsize, next);
+	sc_far_call(v, sel, t, size, next);
 	return v->rip;
 }
 

@@ -34,13 +34,13 @@ u64 sc_h_mov_seg(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 
 u64 sc_h_load_far(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 {
-	unsigned size = in->op[0].size;
+	unsigned size = sc_far_size(v, in->op[0].size);
 	u64 off = sc_ea(v, in), m = sc_addr_mask(in->addrsize);
 	u64 val = sc_read(v, sc_lin(v, in->seg, off, size, false), size);
 	u64 sel = sc_read(v, sc_lin_any(v, in->seg, (off + size) & m, 2, false), 2);
 
 	sc_load_seg(v, in->sub, (u16)sel);
-	sc_op_write(v, in, 0, val);
+	sc_op_write(v, in, 0, val); /* zero-extended when the register is wider */
 	return next;
 }
 

@@ -206,6 +206,11 @@ static void far_protected(struct sc_vcpu *v, u16 sel, u64 off, unsigned opsize, 
 	sys_throw_sel(v, X86_VEC_GP, sel, 0);
 }
 
+unsigned sc_far_size(const struct sc_vcpu *v, unsigned opsize)
+{
+	return opsize == 8 && cpuid_is_amd(v) ? 4 : opsize;
+}
+
 void sc_far_jmp(struct sc_vcpu *v, u16 sel, u64 off, unsigned opsize, u64 next_rip)
 {
 	if (!sc_protected(v) || sc_vm86(v))
