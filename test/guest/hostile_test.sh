@@ -35,7 +35,7 @@ hostile() {
 	status=$?
 	if grep -qE 'Sanitizer|runtime error|cannot go on|cannot run' "$err"; then
 		not_ok "$name" "status $status, and words that must not be"
-	elif [ -n "$3" ] && { [ $status != 0 ] || ! tail -c 5 "$out" | grep -q done; }; then
+	elif [ -n "$3" ] && { [ $status != 0 ] || ! tail -c 5 "$out" | grep -q 'done'; }; then
 		not_ok "$name" "status $status and no end of the run"
 	else
 		case $status in
