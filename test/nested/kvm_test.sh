@@ -31,9 +31,8 @@ grep -q -w svm /proc/cpuinfo || { echo "nested: the CPU has no AMD-V"; exit 90; 
 # What QEMU's emulation of AMD-V gets wrong: VMRUN does not arm breakpoints in DR7, and a
 # store that first takes a nested page fault does not refetch the instruction behind it
 CMOCKA_MESSAGE_OUTPUT=TAP /bin/accel_test -x breakpoint_stops_before_its_instruction \
-	-x code_that_was_just_written_runs kvm >/tmp/accel.log 2>&1
-echo "nested: conformance $?"
-sed 's/^/accel: /' /tmp/accel.log
+	-x code_that_was_just_written_runs kvm 2>&1 | tee /tmp/accel.log | sed 's/^/accel: /'
+grep -q '^# ok - accel' /tmp/accel.log; echo "nested: conformance $?"
 /bin/hyperkit info | sed 's/^/info: /'
 boot() { # CPUS MEMORY RUN
 	timeout -s KILL 60 /bin/hyperkit --accel kvm -A -u -c "$1" -m "$2" -s 0:0,hostbridge -s 31,lpc -l com1,stdio \
@@ -41,8 +40,8 @@ boot() { # CPUS MEMORY RUN
 	echo "nested: $3 with $1 CPUs ended with $?"
 	sed 's/^/L2: /' /tmp/vm.log
 }
-boot 1 256M poweroff
-boot 2 256M reboot
+boot 2 256M selfcheck
+boot 1 256M reboot
 boot 1 256M halt
 exit 0
 END
@@ -57,8 +56,13 @@ while read -r lib; do
 done < <(ldd "$build/hyperkit" "$build/test/accel/accel_test" | grep -o '/[^ ]*\.so[^ ]*' | sort -u)
 tools/guest-images initrd cloud "$tmp/outer.img" -m kvm_amd "${files[@]}" -r /bin/nested
 
+# Without XSAVE, because this QEMU does not let KVM see the guest's XSETBV: KVM then
+# runs the guest with the XCR0 of reset, and the guest's own saved state does not fit
+cpu=max,+svm,+npt,-xsave,-avx,-avx2,-pku
+# One CPU: with several, QEMU's threads lose an interrupt now and then while one runs a
+# nested guest, and the outer kernel locks up
 start=$(date +%s)
-timeout -k 5 400 qemu-system-x86_64 -accel tcg,thread=multi -cpu max,+svm,+npt -smp 2 -m 1536 \
+timeout -k 5 400 qemu-system-x86_64 -accel tcg -cpu $cpu -smp 1 -m 1536 \
 	-kernel $guest/vmlinuz -initrd "$tmp/outer.img" \
 	-append "console=ttyS0 quiet panic=-1 hk.run=/bin/nested" \
 	-nodefaults -no-user-config -display none -serial stdio -no-reboot \
@@ -77,18 +81,15 @@ expect() { # WHAT PATTERN
 expect "the conformance suite passes on real KVM" '^nested: conformance 0$'
 expect "auto takes KVM where the CPU has AMD-V" '^info: .*kvm.*'
 expect "Linux boots to init" '^L2: hk-init: up'
-expect "poweroff ends with 0" '^nested: poweroff with 1 CPUs ended with 0$'
-expect "reboot ends with 2, on two CPUs" '^nested: reboot with 2 CPUs ended with 2$'
+expect "two CPUs and no complaint of the kernel" '^L2: hk-init: selfcheck ok$'
+expect "kvm-clock is the clock" '^L2: clocksource +kvm-clock$'
+expect "poweroff ends with 0" '^nested: selfcheck with 2 CPUs ended with 0$'
+expect "reboot ends with 2" '^nested: reboot with 1 CPUs ended with 2$'
 expect "a guest that halts ends with 0" '^nested: halt with 1 CPUs ended with 0$'
 expect "process 1 of the outer guest is content" '^hk-init: exit 0$'
-if grep -E '^L2: .*(soft lockup|BUG:|WARNING:|Oops|Call Trace|unstable)' "$tmp/console.log"; then
-	echo "not ok - the inner kernel complains of nothing"
-	bad=1
-else
-	echo "ok - the inner kernel complains of nothing"
-fi
 if [ $bad = 1 ]; then
 	cat "$tmp/qemu.err"
+	cp "$tmp/console.log" "$build/nested-console.log"
 	tail -n 120 "$tmp/console.log"
 fi
 exit $bad

@@ -38,6 +38,7 @@ struct hkvm_vm {
 	int kvm_fd, fd;			/* (c) /dev/kvm and the VM */
 	size_t run_bytes;		/* (c) size of a vCPU's shared page(s) */
 	bool has_readonly;		/* (c) KVM_CAP_READONLY_MEM */
+	bool has_xcr0;			/* (c) KVM_CAP_XCRS: the CPU has XSAVE */
 	struct accel_ram ram[ACCEL_MAX_RAM]; /* [setup, parked]; len 0 = free */
 	_Atomic(struct hkvm_vcpu *) cpu[HKVM_MAX_CPUS];
 	pthread_mutex_t lock;

@@ -271,12 +271,21 @@ static int xcr0_get(struct hkvm_vcpu *v, struct x86_state *st)
 {
 	struct kvm_xcrs x = { 0 };
 
-	TRY(hkvm_ioctl(v->fd, KVM_GET_XCRS, &x));
 	st->xcr0 = 1;
+	if (!v->vm->has_xcr0)
+		return 0;
+	TRY(hkvm_ioctl(v->fd, KVM_GET_XCRS, &x));
 	for (u32 i = 0; i < x.nr_xcrs && i < ARRAY_LEN(x.xcrs); i++)
 		if (x.xcrs[i].xcr == 0)
 			st->xcr0 = x.xcrs[i].value;
 	return 0;
+}
+
+static int xcr0_set(struct hkvm_vcpu *v, const struct x86_state *st)
+{
+	struct kvm_xcrs x = { .nr_xcrs = 1, .xcrs = { { .xcr = 0, .value = st->xcr0 } } };
+
+	return v->vm->has_xcr0 ? hkvm_ioctl(v->fd, KVM_SET_XCRS, &x) : 0;
 }
 
 static int debugregs_get(struct hkvm_vcpu *v, struct x86_state *st)
@@ -364,11 +373,8 @@ int hkvm_state_set(struct accel_vcpu *av, u32 groups, const struct x86_state *st
 		memset(k.interrupt_bitmap, 0, sizeof(k.interrupt_bitmap));
 		TRY(hkvm_ioctl(v->fd, KVM_SET_SREGS, &k));
 	}
-	if (groups & X86_STATE_CTRL) {
-		struct kvm_xcrs x = { .nr_xcrs = 1, .xcrs = { { .xcr = 0, .value = st->xcr0 } } };
-
-		TRY(hkvm_ioctl(v->fd, KVM_SET_XCRS, &x));
-	}
+	if (groups & X86_STATE_CTRL)
+		TRY(xcr0_set(v, st));
 	if (groups & X86_STATE_GPR) {
 		struct kvm_regs r = regs_to_kvm(st);
 

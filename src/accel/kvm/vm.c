@@ -56,7 +56,6 @@ static const struct { long cap; const char *name; } needed[] = {
 	{ KVM_CAP_VCPU_EVENTS, "vCPU events" },
 	{ KVM_CAP_DEBUGREGS, "debug registers" },
 	{ KVM_CAP_XSAVE, "XSAVE" },
-	{ KVM_CAP_XCRS, "XCR0" },
 	{ KVM_CAP_EXT_CPUID, "CPUID" },
 	{ KVM_CAP_SET_TSS_ADDR, "TSS address" },
 };
@@ -200,6 +199,7 @@ static int vm_setup(struct hkvm_vm *vm, struct hk_err *err)
 	if (rc)
 		return err_set(err, rc, "KVM_CAP_X86_USER_SPACE_MSR: %s", strerror(-rc));
 	vm->has_readonly = extension(vm->kvm_fd, KVM_CAP_READONLY_MEM);
+	vm->has_xcr0 = extension(vm->kvm_fd, KVM_CAP_XCRS);
 	return 0;
 }
 
