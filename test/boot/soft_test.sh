@@ -64,8 +64,9 @@ wait_for() { # TEXT in the console, at most 60 s
 wait_for 'busybox shell in the guest'
 printf 'echo sum $((6*7))\n' >&8
 wait_for '^sum 42'
-printf 'sleep 1000\n' >&8
-wait_for '# .*sleep 1000'
+# What is typed is echoed before the program runs: wait for a word of its own
+printf "sh -c 'echo go\$((1)); exec sleep 1000'\n" >&8
+wait_for '^go1'
 printf '\003' >&8
 printf 'echo after the $((1+1))nd\n' >&8
 wait_for 'after the 2nd'
