@@ -16,8 +16,13 @@
 #endif
 #define CODE_BYTES SC_CODE_BYTES
 #define META_BYTES (192ull << 20)
-#define HASH_DROPPED 1
+/* Key of a slot, bits 1:0: 2 a block, 3 one that crosses a page, 0 a dropped block, whose
+ * address stays; 1 alone: a dropped one that crossed a page */
 #define HASH_CROSSES 1ull
+#define HASH_STATE 3ull
+#define HASH_DROPPED_CROSSING 1ull
+/* Longer chains are rewritten code that crosses pages: better begin anew */
+#define HASH_LONG 512
 
 static void *map_lazily(size_t bytes)
 {
@@ -205,7 +210,8 @@ void cache_insert_locked(struct sc_vcpu *v, struct sc_block *b)
 	struct sc_cache *c = v->vm->cache;
 	u64 key = cache_key(b->gpa, b->mode);
 	u32 at = hash_of(key);
-	unsigned i;
+	unsigned i, probes = 0;
+	u64 k;
 
 	for (i = 0; i < (b->gpa2 ? 2 : 1); i++) {
 		struct sc_page *p = cache_page(v->vm, i ? b->gpa2 : b->gpa);
@@ -214,10 +220,18 @@ void cache_insert_locked(struct sc_vcpu *v, struct sc_block *b)
 		p->blocks = &b->link[i];
 	}
 	c->sorted[c->num_sorted++] = b;
-	/* Slots of dropped blocks are not used again: a reader may be past them */
-	while (atomic_load_explicit(&c->hash[at].key, memory_order_relaxed))
-		at = (at + 1) & (ARRAY_LEN(c->hash) - 1);
+	/*
+	 * A reader may have the key of a dropped block's slot but not yet the rest: the slot is for
+	 * the same address again or for nobody. Code that is written over and over would else
+	 * make a chain without end. Which pages a crossing block is of, the key does not say.
+	 */
+	for (; (k = atomic_load_explicit(&c->hash[at].key, memory_order_relaxed));
+	     at = (at + 1) & (ARRAY_LEN(c->hash) - 1), probes++)
+		if (k == (key & ~HASH_STATE) && !b->gpa2)
+			break;
 	c->hash_used++;
+	if (unlikely(probes > HASH_LONG))
+		c->hash_used = SC_MAX_BLOCKS;
 	c->hash[at].code_stashed = b->code_stashed;
 	atomic_store_explicit(&c->hash[at].block, (u8 *)b - c->meta, memory_order_relaxed);
 	atomic_store_explicit(&c->hash[at].key, b->gpa2 ? key | HASH_CROSSES : key,
@@ -293,7 +307,8 @@ static void drop_locked(struct sc_cache *c, struct sc_block *b)
 	__atomic_store_n(&b->dead, true, __ATOMIC_SEQ_CST);
 	for (; atomic_load(&c->hash[i].key); i = (i + 1) & (ARRAY_LEN(c->hash) - 1)) {
 		if (block_at(c, atomic_load(&c->hash[i].block)) == b) {
-			atomic_store(&c->hash[i].key, HASH_DROPPED);
+			atomic_store(&c->hash[i].key, b->gpa2 ? HASH_DROPPED_CROSSING
+							      : cache_key(b->gpa, b->mode) & ~HASH_STATE);
 			break;
 		}
 	}

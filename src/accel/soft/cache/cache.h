@@ -82,7 +82,7 @@ struct sc_page {
 #define SC_HASH_BITS 19
 #define SC_MAX_BLOCKS (1u << (SC_HASH_BITS - 1))
 struct sc_hash_slot {
-	_Atomic u64 key;   /* cache_key(), bit 0: crosses a page; 0 = never used, 1 = dropped */
+	_Atomic u64 key;   /* cache_key() and what became of the block (cache.c); 0 = never used */
 	_Atomic u32 block; /* offset in meta */
 	u32 code_stashed;  /* copy of the block's, so that a look-up touches one cache line */
 };
@@ -97,7 +97,7 @@ struct sc_cache {
 	u8 *meta;
 	size_t meta_size, meta_used, meta_first;
 	struct sc_hash_slot hash[1u << SC_HASH_BITS];
-	u32 hash_used;			/* slots that are not 0, dropped ones too */
+	u32 hash_used;			/* blocks made since it was emptied */
 	struct tr *tr;			/* scratch of the translator, under lock */
 	struct sc_block **sorted;	/* all blocks by code offset, for faults */
 	u32 num_sorted;
