@@ -3,6 +3,7 @@
  *
  * SDM 3A chapter 4. Table entries are read and their A and D bits set with host
  * atomics, as other vCPUs and the guest itself race with us. [vcpu] */
+#include "accel/soft/cache/cache.h"
 #include "accel/soft/mmu/mmu.h"
 
 #define PTE_P BIT64(0)
@@ -40,8 +41,12 @@ void *sc_phys_ptr(const struct sc_vm *vm, gpa_t gpa, u64 len)
 /* Set bits in a table entry unless it changed under us; false: walk again */
 static bool entry_set(struct sc_vcpu *v, gpa_t at, void *p, unsigned size, u64 old, u64 bits)
 {
+	const struct accel_ram *r = sc_ram_find(v->vm, at);
 	bool ok;
 
+	/* A table in ROM stays as it is; the machine need not hear of a store that means nothing */
+	if (r->flags & ACCEL_RAM_ROM)
+		return true;
 	if (size == 8) {
 		u64 expect = old;
 
@@ -53,6 +58,8 @@ static bool entry_set(struct sc_vcpu *v, gpa_t at, void *p, unsigned size, u64 o
 		ok = __atomic_compare_exchange_n((u32 *)p, &expect, (u32)(old | bits), false,
 						 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	}
+	if (ok && (r->flags & ACCEL_RAM_LOG))
+		cache_mark_dirty(v->vm, r, at, size);
 	if (ok && sc_cache_has_code(v->vm, at, size))
 		sc_cache_invalidate(v->vm, v, at, size);
 	return ok;
