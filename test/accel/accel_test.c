@@ -1074,7 +1074,7 @@ static void groups_that_were_not_asked_for_are_left_alone(void **state)
 /* ------------------------------------------------------------------ bad ends, debug */
 
 /* #GP for a selector behind the GDT, #DF because the IDT has no gate, and no gate for that */
-GUEST(triple, 32, "lidt 1f - g_base\n mov $0xfff8, %ax\n mov %ax, %fs\n" DONE
+GUEST(triple, 32, "lidt 1f - 77b + 0x1000\n mov $0xfff8, %ax\n mov %ax, %fs\n" DONE
       "1: .word 0\n .long 0\n");
 
 static void triple_fault_is_a_shutdown(void **state)

@@ -14,12 +14,12 @@
 		".code" #bits "\n"                                           \
 		".globl g_" #name "\n.globl g_" #name "_end\n"               \
 		".hidden g_" #name "\n.hidden g_" #name "_end\n"             \
-		"g_" #name ":\n.set g_base, g_" #name " - 0x1000\n"          \
+		"g_" #name ":\n77:\n"                                         \
 		text                                                         \
 		"\ng_" #name "_end:\n.code64\n.popsection\n")
 
 /* Address of local label @l (such as 1f) while the guest runs */
-#define AT(l) "(" #l " - g_base)"
+#define AT(l) "(" #l " - 77b + 0x1000)"
 #define DONE "out %al, $0xe4\n"
 #define OUT8 "out %al, $0xe0\n"
 #define OUT32 "out %eax, $0xe0\n"
