@@ -230,7 +230,9 @@ gdt:	.quad	0
 gdt_end:
 gdtr:	.word	gdt_end - gdt - 1
 	.long	gdt
+	.globl	ap_stack_pos, ap_stacks_start
 ap_stack:
+ap_stack_pos:
 	.long	ap_stacks
 	.globl	run_rsp, run_armed
 	.align 8
@@ -255,6 +257,7 @@ pds:	.skip	4096 * 4
 	.skip	32768
 	.globl stack_top
 stack_top:
+ap_stacks_start:
 ap_stacks:
 	.skip	8192 * 16
 	.section .note.GNU-stack, "", @progbits
