@@ -394,6 +394,9 @@ bool sc_cache_has_code(struct sc_vm *vm, gpa_t gpa, unsigned len)
 	unsigned first = (gpa & ~PAGE_MASK) >> 6, last;
 	struct sc_page *p = cache_page(vm, gpa);
 
+	/* The store that we are asked about comes before the look: whoever translates sets the
+	 * granules first and reads the code then, so that one of the two sees the other */
+	atomic_thread_fence(memory_order_seq_cst);
 	if (!p || !atomic_load(&p->tracked))
 		return false;
 	last = MIN((gpa & ~PAGE_MASK) + len - 1, PAGE_BYTES - 1) >> 6;

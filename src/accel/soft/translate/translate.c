@@ -81,6 +81,21 @@ void sc_translate_fini(struct sc_cache *c)
 		munmap(c->tr, sizeof(*c->tr));
 }
 
+/* Code that another vCPU may be writing at this moment: of an aligned store of up to 8 bytes we
+ * see all or nothing, as the fetch of a CPU does */
+static void code_read(u8 *dst, const u8 *src, unsigned n)
+{
+	while (n) {
+		unsigned skip = (u64)src & 7, take = MIN(8 - skip, n);
+		u64 word = __atomic_load_n((const u64 *)(src - skip), __ATOMIC_RELAXED) >> (skip * 8);
+
+		sc_copy(dst, &word, take);
+		dst += take;
+		src += take;
+		n -= take;
+	}
+}
+
 /* The instruction at the end of @page, whose other bytes are on the next one. It makes a
  * block of its own. */
 static bool decode_crossing(struct tr *t, const u8 *page)
@@ -98,8 +113,8 @@ static bool decode_crossing(struct tr *t, const u8 *page)
 	cache_track_locked(v, gpa2);
 	t->page2 = cache_page(v->vm, gpa2);
 	t->granules2 = atomic_exchange(&t->page2->granules, ~0ull);
-	sc_copy(buf, page + off, first);
-	sc_copy(buf + first, next, 15 - first);
+	code_read(buf, page + off, first);
+	code_read(buf + first, next, 15 - first);
 	if (sc_decode(v, 8, buf, 15, &t->in[0]) != SC_DEC_OK)
 		return false;
 	t->gpa2 = gpa2;
@@ -113,13 +128,17 @@ static bool decode_crossing(struct tr *t, const u8 *page)
 /* Instructions of the block, up to the page's end. false: interpret the first one */
 static bool decode(struct tr *t, const u8 *page)
 {
-	unsigned off = t->gpa & ~PAGE_MASK, exits = 0;
+	unsigned off = t->gpa & ~PAGE_MASK, exits = 0, n;
+	u8 code[15];
 
 	t->open_end = true;
 	while (t->n < SC_BLOCK_INSNS && off < PAGE_BYTES && exits < SC_BLOCK_EXITS / 2 - 1) {
 		struct sc_insn *in = &t->in[t->n];
-		enum sc_decode_result rc = sc_decode(t->v, 8, page + off, PAGE_BYTES - off, in);
+		enum sc_decode_result rc;
 
+		n = MIN(PAGE_BYTES - off, sizeof(code));
+		code_read(code, page + off, n);
+		rc = sc_decode(t->v, 8, code, n, in);
 		if (rc == SC_DEC_MORE) {
 			if (!t->n)
 				return decode_crossing(t, page);
