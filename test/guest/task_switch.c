@@ -14,7 +14,7 @@ static struct tss a, b, c;
 static u64 gdt2[16], ldt2[2];
 static u8 stack_b[4096] __attribute__((aligned(16))), stack_c[4096] __attribute__((aligned(16)));
 static u32 failures;
-static volatile u32 ran_b, ran_c, err_c, eip_c, nt_b, cr0_b, link_b, eax_b, vec, err, resume, ldt_b;
+static volatile u32 ran_b, ran_c, err_c, nt_b, cr0_b, eax_b, vec, err, resume, ldt_b;
 
 enum { A = 0x20, B = 0x28, C = 0x30, GATE = 0x38, LDT = 0x40, BAD = 0x48 };
 

@@ -19,7 +19,9 @@ CODE(set_nt, "pushfq; orl $0x4000, (%rsp); popfq", "iretq");
 CODE(retf_, "mov %rsp, %r8; mov %rdi, %rsp", "lretq");
 CODE(retf16_, "mov %rsp, %r8; mov %rdi, %rsp", "lretq $32");
 
-static u64 frame[8];
+/* Faults of an IRETQ from here push below it */
+static u64 frame_stack[1024 + 8] __attribute__((aligned(16)));
+#define frame (frame_stack + 1024)
 static u8 ist2[4096] __attribute__((aligned(16)));
 
 static void ist(void)
@@ -162,7 +164,8 @@ static void iret(void)
 /* ------------------------------------------------------------- syscalls */
 
 extern u8 sc_entry[], sc_entry32[];
-static volatile u64 sc_rcx, sc_r11, sc_rsp, sc_flags, sc_cs, sc_ss;
+u64 sc_rsp;
+static volatile u64 sc_rcx, sc_r11, sc_flags, sc_cs, sc_ss;
 /* Entry on the user's stack, as the CPU leaves it: look around and go back by SYSRET */
 __asm__(".pushsection .text\n"
 	"sc_entry:\n\t"

@@ -4,7 +4,7 @@
 #include "cpu.h"
 
 static u8 page[8192] __attribute__((aligned(4096)));
-static volatile u32 up, phase, ready, done, bad, traps_seen, stop, spins[16];
+static volatile u32 up, phase, ready, done, bad, traps_seen, spins[16];
 static volatile u64 current, odd;
 
 typedef u64 fn(void);

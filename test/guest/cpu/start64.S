@@ -185,6 +185,21 @@ run_user_asm:
 user_exit:
 	int	$0xff
 
+/* What a compiler may call for structures */
+	.globl	memcpy, memset
+memcpy:
+	mov	%rdi, %rax
+	mov	%rdx, %rcx
+	rep movsb
+	ret
+memset:
+	mov	%rdi, %r8
+	mov	%esi, %eax
+	mov	%rdx, %rcx
+	rep stosb
+	mov	%r8, %rax
+	ret
+
 /* Copied to 0x8000: real mode to protected mode, a stack of its own, long mode */
 	.globl trampoline, trampoline_end
 	.code16
