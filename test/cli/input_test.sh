@@ -104,10 +104,16 @@ expect "64 CPUs start" 15 ""
 refused "-U of 36 wrong letters" 1 "zzzzzzzz" -U zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz -f "multiboot,$guest/exit.elf"
 
 # --- files that are refused by the system
-(ulimit -v 60000 2>/dev/null && run "${pc[@]}" -m 2G -f "multiboot,$guest/exit.elf"; echo "$status" >"$f/status")
-status=$(cat "$f/status")
-expect "no memory for the guest: one line and 1" 1 "memory"
-check "... one line, really" [ "$(wc -l <"$err")" = 1 ]
+# A sanitizer needs address space for itself before main()
+case ${HK_MODE:-release} in
+asan | tsan) echo "ok $((n += 1)) - no memory for the guest: one line and 1 # SKIP a sanitizer cannot start so" ;;
+*)
+	(ulimit -v 60000 2>/dev/null && run "${pc[@]}" -m 2G -f "multiboot,$guest/exit.elf"; echo "$status" >"$f/status")
+	status=$(cat "$f/status")
+	expect "no memory for the guest: one line and 1" 1 "memory"
+	check "... one line, really" [ "$(wc -l <"$err")" = 1 ]
+	;;
+esac
 (ulimit -n 8 && run "${pc[@]}" -l com1,autopty -f "multiboot,$guest/exit.elf"; echo "$status" >"$f/status")
 status=$(cat "$f/status")
 check "no descriptors left: 1 or the guest runs" [ "$status" = 1 -o "$status" = 15 ]

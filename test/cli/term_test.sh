@@ -65,6 +65,15 @@ on_tty() {
 			for ((i = 0; i < 400; i++)); do is_raw && return; sleep 0.02; done
 			result+=" never-raw"
 		}
+		# A signal that comes before env(1) ran is ignored, as of any background job: repeat
+		signal_until_gone() { # NAME
+			local i
+			for ((i = 0; i < 400; i++)); do
+				[ \$((i % 40)) = 0 ] && kill -"\$1" \$vm 2>/dev/null
+				[ -n "\$(jobs -rp)" ] || return
+				sleep 0.05
+			done
+		}
 		ended() { # STATUS
 			wait \$vm
 			rc=\$?
@@ -99,7 +108,7 @@ done
 for sig in TERM:143 INT:130 HUP:129 QUIT:131; do
 	for delay in 0 0.002 0.005 0.01 0.02; do
 		on_tty "SIG${sig%:*} $delay s after the start" \
-			"vm -f \"multiboot,\$guest/spin.elf\"; sleep $delay; kill -${sig%:*} \$vm; ended ${sig#*:}"
+			"vm -f \"multiboot,\$guest/spin.elf\"; sleep $delay; signal_until_gone ${sig%:*}; ended ${sig#*:}"
 	done
 done
 on_tty "SIGTERM while paused" 'vm -f "multiboot,$guest/spin.elf"; until_raw; kill -USR1 $vm; sleep 0.1
