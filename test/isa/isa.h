@@ -67,6 +67,7 @@ struct isa_result {
 struct isa_engine {
 	const char *name;
 	void (*init)(void);
+	void (*fini)(void); /* NULL: nothing to do */
 	/* The arena holds code and memory; fill everything of @r but data and stack */
 	void (*run)(const struct isa_case *c, struct isa_result *r);
 };

@@ -183,6 +183,9 @@ int main(int argc, char **argv)
 			if (!family || !strcmp(family, families[i].name))
 				run_family(&families[i], rounds, seed);
 	}
+	for (unsigned i = 0; isa_engines[i]; i++)
+		if (isa_engines[i]->fini)
+			isa_engines[i]->fini();
 	printf("%u cases, %u failures\n", cases, failures);
 	return failures != 0;
 }

@@ -106,4 +106,12 @@ static void run(const struct isa_case *c, struct isa_result *r)
 	}
 }
 
-const struct isa_engine isa_translate = { .name = "translate", .init = init, .run = run };
+static void fini(void)
+{
+	sc_accel_ops.vcpu_destroy(cpu);
+	sc_accel_ops.vm_destroy(vm);
+	cpu = NULL;
+	vm = NULL;
+}
+
+const struct isa_engine isa_translate = { .name = "translate", .init = init, .fini = fini, .run = run };
