@@ -77,7 +77,7 @@ struct sc_vm {
 	void *m;
 	struct log *log;
 	unsigned num_cpus;		/* as configured */
-	bool ignore_msr, pause_exit;
+	bool ignore_msr;
 	struct accel_ram ram[ACCEL_MAX_RAM]; /* sorted by gpa; changes only while vCPUs are parked */
 	unsigned num_ram;
 	struct sc_cache *cache;
@@ -104,7 +104,6 @@ struct sc_vm {
 
 /* Bits of v->requests (atomic, set by others, served at a block boundary) */
 #define SC_REQ_FLUSH_TLB BIT(0)
-#define SC_REQ_SYNC BIT(1)	 /* only prove that you passed a block boundary */
 #define SC_REQ_DROP_WRITES BIT(2) /* v->drop_page[] got code: no direct stores to them */
 #define SC_REQ_FLUSH_IBTC BIT(3) /* translations went away */
 #define SC_REQ_FLUSH_CODE BIT(4) /* all translations go: leave the running block too */
@@ -227,7 +226,6 @@ struct sc_vcpu {
 	u64 req_asked;		/* under req_lock */
 	_Atomic u64 req_served;
 	_Atomic u32 in_guest;	/* (a) 1 while it may touch guest RAM or run blocks */
-	_Atomic bool kicked;
 	struct cpuid_entry cpuid[ACCEL_MAX_CPUID];
 	unsigned num_cpuid;
 	struct sc_interp_cache *interp;	/* decode cache, interp/'s own */
@@ -396,8 +394,6 @@ void sc_interp_one(struct sc_vcpu *v);
  * memory operand redirected to a checked buffer. See that file. */
 int sc_interp_init(struct sc_vcpu *v); /* [setup] 0 or -ENOMEM */
 void sc_interp_fini(struct sc_vcpu *v);
-/* Drop decoded instructions of a physical page: its bytes changed. [any] (lock-free) */
-void sc_interp_invalidate(struct sc_vm *vm, gpa_t page);
 
 /* ---------------------------------- translations (cache/, translate/) */
 int sc_cache_create(struct sc_cache **out, struct sc_vm *vm); /* [setup] */
@@ -406,7 +402,5 @@ void sc_cache_destroy(struct sc_cache *c);
 bool sc_cache_has_code(struct sc_vm *vm, gpa_t gpa, unsigned len);
 /* [any] Bytes changed: drop what was made of them; sets v->code_written when @v is not NULL */
 void sc_cache_invalidate(struct sc_vm *vm, struct sc_vcpu *v, gpa_t gpa, u64 len);
-/* [vcpu] The page gets code: stores there must be noticed from now on, on every vCPU */
-void sc_cache_track_page(struct sc_vcpu *v, gpa_t page);
 
 #endif

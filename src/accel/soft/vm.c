@@ -59,7 +59,6 @@ static int vm_create(struct accel_vm **out, const struct accel_vm_config *cfg, s
 	vm->log = cfg->log;
 	vm->num_cpus = cfg->cpus;
 	vm->ignore_msr = cfg->ignore_msr;
-	vm->pause_exit = cfg->pause_exit;
 	vm->tsc_hz = sc_host_tsc_hz();
 	/* The guest's TSC starts at 0 */
 	atomic_store(&vm->tsc_offset, -__builtin_ia32_rdtsc());

@@ -377,11 +377,6 @@ static bool drop_range_locked(struct sc_vm *vm, gpa_t page, unsigned off, unsign
 			pp = &l->next;
 		}
 	}
-	if (p->decoded) {
-		p->decoded = 0;
-		sc_interp_invalidate(vm, page);
-		any = true;
-	}
 	atomic_store(&p->granules, left);
 	/* Nothing left: stores may have tags again (mmu_fill looks at tracked) */
 	if (!p->blocks)
@@ -440,29 +435,13 @@ void sc_cache_invalidate(struct sc_vm *vm, struct sc_vcpu *v, gpa_t gpa, u64 len
 	pthread_mutex_unlock(&vm->cache->lock);
 }
 
-void sc_cache_track_page(struct sc_vcpu *v, gpa_t page)
-{
-	struct sc_page *p = cache_page(v->vm, page);
-
-	if (!p || (p->decoded && atomic_load(&p->tracked)))
-		return;
-	sc_fpu_save(v);
-	cache_lock(v);
-	cache_track_locked(v, page);
-	p->decoded = 1;
-	/* Which bytes it decoded is the interpreter's knowledge: any store counts */
-	atomic_store(&p->granules, ~0ull);
-	cache_unlock(v);
-}
-
 static void page_forget(struct sc_page *p)
 {
 	if (!p || !p->blocks)
 		return;
 	p->blocks = NULL;
-	atomic_store(&p->granules, p->decoded ? ~0ull : 0);
-	if (!p->decoded)
-		atomic_store(&p->tracked, 0);
+	atomic_store(&p->granules, 0);
+	atomic_store(&p->tracked, 0);
 }
 
 void cache_flush_all_locked(struct sc_vcpu *v)

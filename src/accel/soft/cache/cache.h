@@ -12,7 +12,7 @@
  * A granule is 64 bytes; only a store that touches a granule with code drops
  * blocks, so data beside code costs no translations.
  *
- * Tracking a page (sc_cache_track_page) takes store tags away from all vCPUs. A
+ * Tracking a page (cache_track_locked) takes store tags away from all vCPUs. A
  * vCPU may be between its TLB probe and the store at that moment, so the tracker
  * waits until each vCPU that is in guest context has passed a block boundary
  * ("handshake"). Only then bytes are read. While a block is being made, all
@@ -75,7 +75,6 @@ struct sc_page {
 	struct sc_link *blocks;
 	_Atomic u64 granules; /* bit n: bytes 64n..64n+63 may hold translated code */
 	_Atomic u8 tracked;   /* no store tags for it */
-	u8 decoded;	      /* the interpreter keeps decoded instructions of it */
 };
 
 /* Blocks by address and mode: open addressing, at most half full (SC_MAX_BLOCKS) */

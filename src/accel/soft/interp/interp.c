@@ -292,8 +292,3 @@ void sc_interp_fini(struct sc_vcpu *v)
 	free(v->interp);
 	v->interp = NULL;
 }
-
-void sc_interp_invalidate(struct sc_vm *vm, gpa_t page)
-{
-	/* nothing is kept that could be stale: see the head of this file */
-}

@@ -274,7 +274,7 @@ struct sc_tlbe *mmu_fill(struct sc_vcpu *v, gva_t a, unsigned size, enum sc_acce
 	e->tag_r = tag;
 	/*
 	 * Another vCPU that is about to translate from this page sets the tracked bit first
-	 * and then asks every vCPU to drop its store tags (sc_cache_track_page). Either we see
+	 * and then asks every vCPU to drop its store tags (cache_track_locked). Either we see
 	 * the bit here, or its request finds our tag.
 	 */
 	e->tag_w = w.writable && w.dirty && !(r->flags & ACCEL_RAM_ROM) ? tag : mmu_no_tag(idx);

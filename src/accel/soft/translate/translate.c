@@ -307,7 +307,7 @@ static struct sc_block *emit_block(struct tr *t)
 static void settle(struct sc_page *p, u64 granules)
 {
 	atomic_store(&p->granules, granules);
-	if (!p->blocks && !p->decoded)
+	if (!p->blocks)
 		atomic_store(&p->tracked, 0);
 }
 

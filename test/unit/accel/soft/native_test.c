@@ -63,7 +63,6 @@ static int run(const u8 *code, unsigned len)
 	({                                          \
 		const u8 do_[] = { __VA_ARGS__ };   \
 		rig.v->rip = sc_code64(rig.v) ? CODE : CODE_GPA; \
-		sc_interp_invalidate((struct sc_vm *)rig.vm, CODE_GPA); \
 		run(do_, sizeof(do_));              \
 	})
 
@@ -289,7 +288,6 @@ static void many_encodings_recycle_the_code_memory(void **state)
 
 		data()[i] = (u8)(i * 7 + 1);
 		v->rip = CODE;
-		sc_interp_invalidate((struct sc_vm *)rig.vm, CODE_GPA);
 		assert_int_equal(run(code, sizeof(code)), NO_EXCEPTION);
 		assert_int_equal(v->xsave[SC_XS_XMM], (u8)(i * 7 + 1));
 	}
@@ -359,7 +357,6 @@ static void fxsave_of_32_bit_code_leaves_the_upper_registers_out(void **state)
 	memset(data(), 0xee, 512);
 	v->rip = CODE;
 	memcpy(rig.ram + CODE_GPA, (u8[]){ FXSAVE }, 3);
-	sc_interp_invalidate((struct sc_vm *)rig.vm, CODE_GPA);
 	assert_int_equal(rig_step(&rig), NO_EXCEPTION);
 	assert_int_equal(data()[SC_XS_XMM + 127], 128);
 	assert_int_equal(data()[SC_XS_XMM + 128], 0xee);
