@@ -44,6 +44,10 @@ else ifeq ($(MODE),tsan)
 CFLAGS ?= -O1 -fno-omit-frame-pointer
 SAN := -fsanitize=thread
 CPPFLAGS += -DHK_DEBUG -DHK_TSAN
+else ifeq ($(MODE),fuzz)
+CFLAGS ?= -O1 -fno-omit-frame-pointer
+SAN := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+CPPFLAGS += -DHK_DEBUG -DHK_ASAN
 else ifeq ($(MODE),cov)
 CFLAGS ?= -O0 --coverage
 LDFLAGS += --coverage

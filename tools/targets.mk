@@ -74,6 +74,7 @@ bench-boot: ## time to init under the software CPU against QEMU TCG
 	@tools/guest-images
 	@B=$(B) bench/boot
 include bench/rules.mk
+include fuzz/rules.mk
 demo: ## boot Debian's kernel: a shell on a terminal, else a self-check
 	@B=$(B) tools/demo
 
