@@ -20,11 +20,11 @@
 
 #include "base/list.h"
 #include "base/loop.h"
+#include "base/opts.h"
 #include "base/types.h"
 
 struct img;
 struct log;
-struct opt_desc;
 struct pool;
 struct strbuf;
 
