@@ -7,6 +7,15 @@
 zydis_lib := Zydis Zycore
 zydis_header := Zydis/Zydis.h
 zydis_deb := libzydis-dev
+liburing_lib := uring
+liburing_header := liburing.h
+liburing_deb := liburing-dev
+zlib_lib := z
+zlib_header := zlib.h
+zlib_deb := zlib1g-dev
+libzstd_lib := zstd
+libzstd_header := zstd.h
+libzstd_deb := libzstd-dev
 
 PKG_CONFIG ?= pkg-config
 have_pc = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo y)
