@@ -20,8 +20,11 @@ struct strbuf;
 struct pci_bus;
 struct dev;
 
+#define DEV_ENV_MSI_ONLY BIT(0) /* functions have MSI instead of MSI-X (hyperkit -W) */
+
 /* What a device may use of its surroundings. Constant while the device lives. */
 struct dev_env {
+	u32 flags; /* DEV_ENV_* */
 	struct bus *mem_bus, *pio_bus;
 	struct mem *mem;
 	struct loop *loop;

@@ -196,6 +196,7 @@ int pc_create(struct machine *m, struct hk_err *err)
 	if (rc)
 		return rc;
 	m->env = (struct dev_env){
+		.flags = m->flags & HK_VM_MSI_ONLY ? DEV_ENV_MSI_ONLY : 0,
 		.mem_bus = &m->mem_bus,
 		.pio_bus = &m->pio_bus,
 		.mem = &m->mem,
