@@ -3,7 +3,8 @@
  *
  * The thread sleeps in epoll until the earliest timer; an eventfd wakes it when
  * another thread brings work. One mutex guards all state and is never held while
- * a callback runs, so it is the last in any lock order. */
+ * a callback runs, so it is the last in any lock order. A second one, exec, is held
+ * while callbacks run: who holds it is the loop. */
 #include "base/loop.h"
 
 #include <errno.h>
@@ -35,6 +36,10 @@
  * event that is already in our hands. Each event therefore carries descriptor
  * and generation and is looked up again under the lock.
  *
+ * The loop's thread takes exec for each round of callbacks, not while it sleeps. Then
+ * loop_run() and work_run() may take it (they only try, so they cannot starve behind a
+ * busy loop, nor it behind them) and run one callback on the caller's thread.
+ *
  * timer_arm() must not fail, so the heap has its address space from the start
  * and gets its pages by being used.
  */
@@ -53,6 +58,7 @@ struct call {
 struct loop {
 	struct clock *clock; /* constant */
 	int epfd, wakefd;    /* constant */
+	pthread_mutex_t exec; /* before lock */
 	pthread_mutex_t lock;
 	pthread_cond_t idle; /* a callback or a waited-for call has ended */
 	/* --- under the lock --- */
@@ -62,6 +68,7 @@ struct loop {
 	size_t num_fds;
 	u32 generation;
 	struct call *calls, **calls_end;
+	struct work *works, **works_end;
 	void *running;	  /* struct timer or struct watch */
 	u64 run;	  /* number of the callback that runs or ran last */
 	bool no_rearm;	  /* somebody waits for `running`, a timer, to end for good */
@@ -69,7 +76,7 @@ struct loop {
 	bool started, stop;
 	/* --- */
 	pthread_t thread;	      /* valid while started */
-	_Atomic(pthread_t) owner;     /* the thread that steps us now */
+	_Atomic(pthread_t) owner;     /* the thread that holds exec */
 	_Atomic bool owned;
 };
 
@@ -83,6 +90,32 @@ bool loop_is_current(const struct loop *l)
 {
 	/* Only this thread stores its own id here, so the two loads cannot lie to it */
 	return atomic_load(&l->owned) && pthread_equal(atomic_load(&l->owner), pthread_self());
+}
+
+static void exec_taken(struct loop *l)
+{
+	atomic_store(&l->owner, pthread_self());
+	atomic_store(&l->owned, true);
+}
+
+static void exec_enter(struct loop *l)
+{
+	pthread_mutex_lock(&l->exec);
+	exec_taken(l);
+}
+
+static bool exec_try(struct loop *l)
+{
+	if (pthread_mutex_trylock(&l->exec))
+		return false;
+	exec_taken(l);
+	return true;
+}
+
+static void exec_leave(struct loop *l)
+{
+	atomic_store(&l->owned, false);
+	pthread_mutex_unlock(&l->exec);
 }
 
 struct clock *loop_clock(struct loop *l)
@@ -387,13 +420,113 @@ void loop_call_wait(struct loop *l, void (*fn)(void *), void *arg)
 	if (!l->started) {
 		/* Nobody steps it: this thread is as good as the loop */
 		pthread_mutex_unlock(&l->lock);
+		exec_enter(l);
 		fn(arg);
+		exec_leave(l);
 		return;
 	}
 	enqueue_locked(l, &c);
 	while (!done)
 		pthread_cond_wait(&l->idle, &l->lock);
 	pthread_mutex_unlock(&l->lock);
+}
+
+void loop_run(struct loop *l, void (*fn)(void *), void *arg)
+{
+	if (loop_is_current(l) || !exec_try(l)) {
+		loop_call_wait(l, fn, arg);
+		return;
+	}
+	fn(arg);
+	exec_leave(l);
+}
+
+void work_init(struct work *w, struct loop *l, void (*fn)(void *), void *arg)
+{
+	*w = (struct work){ .fn = fn, .arg = arg, .loop = l };
+}
+
+void work_post(struct work *w)
+{
+	struct loop *l = w->loop;
+	bool sleeping;
+
+	pthread_mutex_lock(&l->lock);
+	if (!w->queued) {
+		w->queued = true;
+		w->next = NULL;
+		*l->works_end = w;
+		l->works_end = &w->next;
+	}
+	sleeping = l->asleep_until;
+	l->asleep_until = 0;
+	pthread_mutex_unlock(&l->lock);
+	if (sleeping)
+		wake(l);
+}
+
+void work_run(struct work *w)
+{
+	struct loop *l = w->loop;
+
+	if (loop_is_current(l) || !exec_try(l)) {
+		work_post(w);
+		return;
+	}
+	pthread_mutex_lock(&l->lock);
+	if (!w->queued) { /* else the loop is on its way to it */
+		run_begin_locked(l, w);
+		w->fn(w->arg);
+		run_end_locked(l);
+	}
+	pthread_mutex_unlock(&l->lock);
+	exec_leave(l);
+}
+
+void work_cancel_sync(struct work *w)
+{
+	struct loop *l = w->loop;
+	struct work **p;
+	u64 run;
+
+	if (!l)
+		return;
+	pthread_mutex_lock(&l->lock);
+	for (p = &l->works; w->queued && *p; p = &(*p)->next) {
+		if (*p != w)
+			continue;
+		*p = w->next;
+		if (!*p)
+			l->works_end = p;
+		break;
+	}
+	w->queued = false;
+	run = l->run;
+	while (l->running == w && l->run == run && !loop_is_current(l))
+		pthread_cond_wait(&l->idle, &l->lock);
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* One posted while it runs waits for the next round */
+static int run_works_locked(struct loop *l)
+{
+	struct work *w;
+	unsigned left = 0;
+	int n = 0;
+
+	for (w = l->works; w; w = w->next)
+		left++;
+	while (left-- && (w = l->works)) {
+		l->works = w->next;
+		if (!l->works)
+			l->works_end = &l->works;
+		w->queued = false;
+		run_begin_locked(l, w);
+		w->fn(w->arg);
+		run_end_locked(l);
+		n++;
+	}
+	return n;
 }
 
 static int run_calls_locked(struct loop *l)
@@ -433,7 +566,7 @@ static u64 sleep_ns_locked(struct loop *l, int wait_ms)
 {
 	u64 now = clock_ns(l->clock), ns = ~0ull;
 
-	if (l->calls || l->stop)
+	if (l->calls || l->works || l->stop)
 		return 0;
 	l->asleep_until = ~0ull;
 	if (l->heap_len) {
@@ -468,16 +601,14 @@ int loop_step(struct loop *l, int wait_ms)
 	int n, ran = 0;
 	u64 ns;
 
-	if (outermost) {
-		atomic_store(&l->owner, pthread_self());
-		atomic_store(&l->owned, true);
-	}
 	pthread_mutex_lock(&l->lock);
 	ns = sleep_ns_locked(l, wait_ms);
 	pthread_mutex_unlock(&l->lock);
 
 	n = wait_events(l, ev, ns);
 
+	if (outermost)
+		exec_enter(l);
 	pthread_mutex_lock(&l->lock);
 	l->asleep_until = 0;
 	for (int i = 0; i < n; i++) {
@@ -490,10 +621,11 @@ int loop_step(struct loop *l, int wait_ms)
 		}
 	}
 	ran += run_calls_locked(l);
+	ran += run_works_locked(l);
 	ran += run_timers_locked(l);
 	pthread_mutex_unlock(&l->lock);
 	if (outermost)
-		atomic_store(&l->owned, false);
+		exec_leave(l);
 	return ran;
 }
 
@@ -523,7 +655,9 @@ int loop_create(struct loop **out, struct clock *clock, struct hk_err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	l->clock = clock;
 	l->calls_end = &l->calls;
+	l->works_end = &l->works;
 	l->wakefd = -1;
+	pthread_mutex_init(&l->exec, NULL);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->idle, NULL);
 	l->heap = mmap(NULL, (LOOP_MAX_TIMERS + 1) * sizeof(l->heap[0]), PROT_READ | PROT_WRITE,
@@ -590,5 +724,6 @@ void loop_destroy(struct loop *l)
 	free(l->watch);
 	pthread_cond_destroy(&l->idle);
 	pthread_mutex_destroy(&l->lock);
+	pthread_mutex_destroy(&l->exec);
 	free(l);
 }

@@ -5,6 +5,10 @@
  * (loop_step), as tests with a fake clock do. Callbacks run on the loop
  * ([loop]) with no lock of the loop held, so they may call anything here.
  *
+ * [loop] is exclusion rather than a thread: while the loop sleeps, loop_run() and work_run() let
+ * another thread be the loop for one callback, which saves waking it. loop_is_current() is true
+ * there too.
+ *
  * Timers are the caller's own structs. After timer_cancel_sync() or loop_stop()
  * the callback is not running and will not run. */
 #ifndef BASE_LOOP_H
@@ -61,5 +65,23 @@ void watch_del(struct watch *w);	     /* [any] idempotent; syncs like timer_canc
 int loop_call(struct loop *l, void (*fn)(void *), void *arg) MUST_CHECK;
 /* [any] The same and wait until it ran; direct call when on the loop */
 void loop_call_wait(struct loop *l, void (*fn)(void *), void *arg);
+/* [any, holding nothing that a loop callback takes] Run @fn as the loop: on this thread if the loop
+ * has nothing to do now, else by loop_call_wait() */
+void loop_run(struct loop *l, void (*fn)(void *), void *arg);
+
+/* A call that is made again and again: nothing is allocated, it cannot fail */
+struct work {
+	void (*fn)(void *arg); /* [loop] */
+	void *arg;
+	struct loop *loop;
+	struct work *next; /* under the loop's lock */
+	bool queued;	   /* under the loop's lock */
+};
+
+void work_init(struct work *w, struct loop *l, void (*fn)(void *), void *arg);
+void work_post(struct work *w); /* [any] once soon; posted again before it began: still once */
+/* [any, as loop_run] Now, on this thread, if the loop has nothing to do; else work_post() */
+void work_run(struct work *w);
+void work_cancel_sync(struct work *w); /* [any but from under a lock that fn takes] */
 
 #endif

@@ -570,6 +570,122 @@ static void many_threads_may_use_one_loop(void **s)
 	assert_true(atomic_load(&storm_fired) >= 4 * 182);
 }
 
+struct inside {
+	struct loop *l;
+	int in, most, ran, foreign; /* plain: exclusion is what is tested */
+	pthread_t at;
+	struct work w;
+};
+
+static void come_in(void *arg)
+{
+	struct inside *i = arg;
+
+	i->in++;
+	i->most = i->in > i->most ? i->in : i->most;
+	i->foreign += !loop_is_current(i->l);
+	i->ran++;
+	i->at = pthread_self();
+	i->in--;
+}
+
+static void a_resting_loop_lets_the_caller_run_its_work(void **s)
+{
+	struct inside i = { .l = *s };
+
+	work_init(&i.w, *s, come_in, &i);
+	work_run(&i.w);
+	assert_int_equal(i.ran, 1);
+	assert_int_equal(i.foreign, 0);
+	loop_run(*s, come_in, &i);
+	assert_int_equal(i.ran, 2);
+	assert_false(loop_is_current(*s));
+	assert_int_equal(loop_step(*s, 0), 0);
+}
+
+static void posts_thrice(void *arg)
+{
+	struct inside *i = arg;
+
+	for (int n = 0; n < 3; n++)
+		work_run(&i->w); /* on the loop: never nested */
+	assert_int_equal(i->ran, 0);
+}
+
+static void work_posted_often_runs_once(void **s)
+{
+	struct inside i = { .l = *s };
+
+	work_init(&i.w, *s, come_in, &i);
+	work_post(&i.w);
+	work_post(&i.w);
+	assert_int_equal(loop_step(*s, 0), 1);
+	assert_int_equal(i.ran, 1);
+	i.ran = 0;
+	loop_run(*s, posts_thrice, &i);
+	assert_int_equal(loop_step(*s, 0), 1);
+	assert_int_equal(i.ran, 1);
+}
+
+static void posts_itself(void *arg)
+{
+	struct inside *i = arg;
+
+	i->ran++;
+	work_post(&i->w);
+}
+
+static void work_that_posts_itself_does_not_starve_others(void **s)
+{
+	struct inside i = { .l = *s };
+
+	work_init(&i.w, *s, posts_itself, &i);
+	work_post(&i.w);
+	for (int n = 1; n < 5; n++) {
+		assert_int_equal(loop_step(*s, 0), 1);
+		assert_int_equal(i.ran, n);
+	}
+	work_cancel_sync(&i.w);
+	assert_int_equal(loop_step(*s, 0), 0);
+	work_post(&i.w);
+	assert_int_equal(loop_step(*s, 0), 1);
+	work_cancel_sync(&i.w);
+}
+
+static void *burst(void *arg)
+{
+	struct inside *i = arg;
+	struct work own;
+
+	work_init(&own, i->l, come_in, i);
+	for (int n = 0; n < 3000; n++) {
+		if (n % 5 == 0)
+			loop_run(i->l, come_in, i);
+		else if (n % 7 == 0)
+			work_post(&own);
+		else if (n % 31 == 0)
+			work_cancel_sync(&own);
+		else
+			work_run(&own);
+	}
+	work_cancel_sync(&own);
+	return NULL;
+}
+
+static void whoever_runs_work_runs_it_alone(void **s)
+{
+	struct inside i = { .l = *s };
+	pthread_t th[4];
+
+	for (int n = 0; n < 4; n++)
+		pthread_create(&th[n], NULL, burst, &i);
+	for (int n = 0; n < 4; n++)
+		pthread_join(th[n], NULL);
+	assert_int_equal(i.most, 1);
+	assert_int_equal(i.foreign, 0);
+	assert_true(i.ran >= 4 * 600);
+}
+
 #define FAKE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 #define HOST(f) cmocka_unit_test_setup_teardown(f, setup_host, teardown)
 
@@ -597,6 +713,10 @@ int main(void)
 		HOST(stop_runs_what_was_called_and_then_nothing),
 		HOST(an_idle_loop_sleeps),
 		HOST(many_threads_may_use_one_loop),
+		FAKE(a_resting_loop_lets_the_caller_run_its_work),
+		FAKE(work_posted_often_runs_once),
+		FAKE(work_that_posts_itself_does_not_starve_others),
+		HOST(whoever_runs_work_runs_it_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
