@@ -16,6 +16,7 @@
 #include "mem/mem.h"
 
 struct log;
+struct pool;
 struct strbuf;
 struct pci_bus;
 struct dev;
@@ -39,6 +40,10 @@ struct dev_env {
 	void (*request_exit)(void *m, enum hk_exit why, int value);
 	/* The guest switched ACPI mode on or off. [any] */
 	void (*acpi_enabled)(void *m, bool on);
+	/* The host failed a device (disk full): the VM stands still until somebody resumes it, and
+	 * hears @why in an event. Returns before it stands still. NULL: nobody could resume. [any] */
+	void (*request_pause)(void *m, const char *why);
+	struct pool *pool;	/* workers for calls that block; NULL: a device makes its own */
 	void *m;
 };
 
