@@ -12,7 +12,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/strbuf.h"
@@ -69,6 +72,8 @@ struct bus_int {
 	pthread_mutex_t lock;
 	u64 turns;			      /* under the lock */
 	struct bus_table *fresh, *aged;	      /* retired after, before the last turn */
+	struct bus_doorbell_host host;	      /* constant after set-up; add NULL = nobody */
+	struct bus_doorbell *doorbells;	      /* under the lock */
 };
 
 /* ------------------------------------------------------------- readers */
@@ -188,7 +193,7 @@ static void region_write(const struct region *r, u64 off, u64 val, unsigned len)
 }
 
 /* @val: in for writes, out for reads. Return: did anybody claim a byte of it? */
-static bool access(struct bus *b, u64 addr, unsigned size, u64 *val, bool write)
+static bool bus_access(struct bus *b, u64 addr, unsigned size, u64 *val, bool write)
 {
 	struct reader rd = enter(b);
 	bool somebody = false, nobody = false;
@@ -230,12 +235,12 @@ static bool access(struct bus *b, u64 addr, unsigned size, u64 *val, bool write)
 
 bool bus_read(struct bus *b, u64 addr, unsigned size, u64 *val)
 {
-	return access(b, addr, MIN(size, 8u), val, false);
+	return bus_access(b, addr, MIN(size, 8u), val, false);
 }
 
 bool bus_write(struct bus *b, u64 addr, unsigned size, u64 val)
 {
-	return access(b, addr, MIN(size, 8u), &val, true);
+	return bus_access(b, addr, MIN(size, 8u), &val, true);
 }
 
 u64 bus_unclaimed(struct bus *b)
@@ -353,6 +358,30 @@ static bool region_ok(const struct region *r)
 	return r->size % min == 0 && (!r->ops->max || r->ops->max >= min);
 }
 
+/* Ring at @at from now on. What the accelerator refuses comes to the region's handler. */
+static void doorbell_move_locked(struct bus *b, struct bus_doorbell *d, u64 at)
+{
+	const struct bus_doorbell_host *h = &b->in->host;
+	const u64 *match = d->has_match ? &d->match : NULL;
+
+	if (d->at == at)
+		return;
+	if (d->at != BUS_NOWHERE)
+		h->del(h->arg, d->at, d->size, match, d->fd);
+	d->at = at;
+	if (at != BUS_NOWHERE && h->add(h->arg, at, d->size, match, d->fd))
+		d->at = BUS_NOWHERE;
+}
+
+static void doorbells_follow_locked(struct bus *b, const struct region *r)
+{
+	struct bus_doorbell *d;
+
+	for (d = b->in->doorbells; d; d = d->next)
+		if (d->region == r)
+			doorbell_move_locked(b, d, r->base == BUS_NOWHERE ? r->base : r->base + d->off);
+}
+
 /* Show @r at @base (BUS_NOWHERE: nowhere) instead of where it was */
 static int place_locked(struct bus *b, struct region *r, u64 base)
 {
@@ -367,6 +396,7 @@ static int place_locked(struct bus *b, struct region *r, u64 base)
 		publish_locked(b, t);
 	}
 	r->base = base;
+	doorbells_follow_locked(b, r);
 	return 0;
 }
 
@@ -453,6 +483,68 @@ void bus_dump(struct bus *b, struct strbuf *out)
 			   (unsigned long long)t->e[i].base, b->limit > 0xffff ? 16 : 4,
 			   (unsigned long long)t->e[i].last, t->e[i].r->name);
 	pthread_mutex_unlock(&b->in->lock);
+}
+
+/* ------------------------------------------------------------ doorbells */
+
+static void doorbell_rang(void *arg, u32 events)
+{
+	struct bus_doorbell *d = arg;
+	u64 count;
+
+	if (read(d->fd, &count, sizeof(count)) == sizeof(count))
+		d->fn(d->arg);
+}
+
+void bus_set_doorbell_host(struct bus *b, const struct bus_doorbell_host *host)
+{
+	b->in->host = *host;
+}
+
+int bus_doorbell_add(struct bus *b, struct bus_doorbell *d, struct loop *loop)
+{
+	int rc;
+
+	d->fd = -1;
+	d->at = BUS_NOWHERE;
+	d->next = NULL;
+	d->watch = (struct watch){ 0 };
+	if (!b->in->host.add)
+		return 0;
+	d->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (d->fd < 0)
+		return -errno;
+	rc = watch_add(&d->watch, loop, d->fd, EPOLLIN, doorbell_rang, d);
+	if (rc) {
+		close(d->fd);
+		d->fd = -1;
+		return rc;
+	}
+	pthread_mutex_lock(&b->in->lock);
+	d->next = b->in->doorbells;
+	b->in->doorbells = d;
+	doorbells_follow_locked(b, d->region);
+	pthread_mutex_unlock(&b->in->lock);
+	return 0;
+}
+
+void bus_doorbell_del(struct bus *b, struct bus_doorbell *d)
+{
+	struct bus_doorbell **p;
+
+	if (!d->watch.loop)
+		return;
+	pthread_mutex_lock(&b->in->lock);
+	for (p = &b->in->doorbells; *p && *p != d; p = &(*p)->next)
+		;
+	if (*p)
+		*p = d->next;
+	doorbell_move_locked(b, d, BUS_NOWHERE);
+	pthread_mutex_unlock(&b->in->lock);
+	watch_del(&d->watch);
+	close(d->fd);
+	d->fd = -1;
+	d->watch = (struct watch){ 0 };
 }
 
 int bus_init(struct bus *b, const char *name, unsigned bits, struct hk_err *err)

@@ -6,6 +6,7 @@
 #ifndef BUS_BUS_H
 #define BUS_BUS_H
 
+#include "base/loop.h"
 #include "base/types.h"
 #include "hyperkit/hyperkit.h"
 
@@ -50,6 +51,34 @@ void bus_unmap(struct bus *b, struct region *r);
 bool bus_read(struct bus *b, u64 addr, unsigned size, u64 *val);
 bool bus_write(struct bus *b, u64 addr, unsigned size, u64 val);
 void bus_dump(struct bus *b, struct strbuf *out); /* [any] */
+
+/* A place in a region whose stores mean "look here" and nothing else. Where the accelerator can, they
+ * become an eventfd that calls @fn on the loop and never reach the region; where it cannot, the
+ * region's own write handler gets them as ever. Follows the region when it moves. */
+struct bus_doorbell {
+	struct region *region; /* mapped (perhaps hidden) before, unmapped after the doorbell */
+	u64 off;
+	unsigned size;	       /* of the store; 0 = any */
+	bool has_match;
+	u64 match;	       /* only stores of this value */
+	void (*fn)(void *arg); /* [loop] */
+	void *arg;
+	struct bus_doorbell *next; /* the bus's own from here */
+	u64 at;
+	int fd;
+	struct watch watch;
+};
+
+/* [setup] Who turns stores into eventfds: accel_ops.doorbell_add and _del of one space */
+struct bus_doorbell_host {
+	int (*add)(void *arg, u64 addr, unsigned len, const u64 *match, int fd);
+	int (*del)(void *arg, u64 addr, unsigned len, const u64 *match, int fd);
+	void *arg;
+};
+void bus_set_doorbell_host(struct bus *b, const struct bus_doorbell_host *host);
+/* [setup] 0 also when nobody can; -errno: no descriptor left */
+int bus_doorbell_add(struct bus *b, struct bus_doorbell *d, struct loop *loop) MUST_CHECK;
+void bus_doorbell_del(struct bus *b, struct bus_doorbell *d); /* [setup] idempotent */
 /* [any] accesses that nobody claimed so far */
 u64 bus_unclaimed(struct bus *b);
 

@@ -124,6 +124,34 @@ static u64 guest_tsc(void *arg, unsigned cpu)
 	return __rdtsc() + (u64)atomic_load(&m->vcpu[cpu].tsc_offset);
 }
 
+static int mem_bell_add(void *arg, u64 addr, unsigned len, const u64 *match, int fd)
+{
+	struct machine *m = arg;
+
+	return m->ops->doorbell_add(m->avm, ACCEL_SPACE_MEM, addr, len, match, fd);
+}
+
+static int mem_bell_del(void *arg, u64 addr, unsigned len, const u64 *match, int fd)
+{
+	struct machine *m = arg;
+
+	return m->ops->doorbell_del(m->avm, ACCEL_SPACE_MEM, addr, len, match, fd);
+}
+
+static int pio_bell_add(void *arg, u64 addr, unsigned len, const u64 *match, int fd)
+{
+	struct machine *m = arg;
+
+	return m->ops->doorbell_add(m->avm, ACCEL_SPACE_PIO, addr, len, match, fd);
+}
+
+static int pio_bell_del(void *arg, u64 addr, unsigned len, const u64 *match, int fd)
+{
+	struct machine *m = arg;
+
+	return m->ops->doorbell_del(m->avm, ACCEL_SPACE_PIO, addr, len, match, fd);
+}
+
 static void ram_written(void *arg, gpa_t gpa, u64 len)
 {
 	struct machine *m = arg;
@@ -192,6 +220,12 @@ int pc_create(struct machine *m, struct hk_err *err)
 	if (rc)
 		return rc;
 	m->pio_bus_ok = true;
+	if (m->caps.bits & ACCEL_CAP_DOORBELL) {
+		bus_set_doorbell_host(&m->mem_bus, &(struct bus_doorbell_host){
+			.add = mem_bell_add, .del = mem_bell_del, .arg = m });
+		bus_set_doorbell_host(&m->pio_bus, &(struct bus_doorbell_host){
+			.add = pio_bell_add, .del = pio_bell_del, .arg = m });
+	}
 	rc = loop_create(&m->loop, &m->clock, err);
 	if (rc)
 		return rc;

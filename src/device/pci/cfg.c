@@ -173,6 +173,44 @@ u8 pci_cap_add(struct pci_fn_int *f, u8 id, unsigned len)
 	return (u8)at;
 }
 
+static int own_caps_init(struct pci_fn_int *f)
+{
+	const struct pci_cap_desc *c;
+	unsigned i, k;
+	u8 at;
+
+	for (i = 0; i < f->cls->num_caps; i++) {
+		c = &f->cls->caps[i];
+		at = pci_cap_add(f, c->id, c->len);
+		if (!at)
+			return -ENOSPC;
+		for (k = 2; k < c->len; k++) {
+			f->cfg[at + k] = c->bytes[k];
+			f->wmask[at + k] = c->wmask ? c->wmask[k] : 0;
+		}
+	}
+	return 0;
+}
+
+unsigned pci_fn_cap(const struct pci_fn *fn, u8 id, unsigned nth)
+{
+	const struct pci_fn_int *f = fn->in;
+	unsigned at;
+
+	/* Heads are constant */
+	for (at = f ? f->cfg[PCI_R_CAP_PTR] : 0; at; at = f->cfg[at + 1])
+		if (f->cfg[at] == id && !nth--)
+			return at;
+	return 0;
+}
+
+struct region *pci_fn_region(struct pci_fn *fn, unsigned bar)
+{
+	if (!fn->in || bar > 5 || fn->in->bar[bar].kind == PCI_BAR_NONE)
+		return NULL;
+	return &fn->in->bar[bar].region;
+}
+
 static void pcie_init(struct pci_fn_int *f)
 {
 	u8 at = pci_cap_add(f, 0x10, PCIE_CAP_LEN);
@@ -186,6 +224,19 @@ static void pcie_init(struct pci_fn_int *f)
 static u32 bytes_get(const u8 *p, unsigned size)
 {
 	return size == 1 ? p[0] : size == 2 ? load_le16(p) : load_le32(p);
+}
+
+u32 pci_fn_cfg(const struct pci_fn *fn, unsigned off, unsigned size)
+{
+	struct pci_fn_int *f = fn->in;
+	u32 val = ~0u;
+
+	if (!f || !range_ok(off, size, PCI_CFG_BYTES) || size > 4)
+		return val;
+	pthread_mutex_lock(&f->lock);
+	val = bytes_get(f->cfg + off, size);
+	pthread_mutex_unlock(&f->lock);
+	return val;
 }
 
 u32 pci_cfg_read(struct pci_fn_int *f, unsigned off, unsigned size)
@@ -340,6 +391,8 @@ int pci_fn_add(struct pci_bus *p, struct pci_fn *fn, const struct pci_fn_class *
 		goto fail;
 	}
 	rc = pci_msix_init(f, err);
+	if (!rc && own_caps_init(f))
+		rc = err_set(err, -ENOSPC, "%s: no room for capabilities", dev->id);
 	for (i = 0; i < 6 && !rc; i++)
 		rc = bar_init(f, i, err);
 	if (rc)

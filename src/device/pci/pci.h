@@ -20,6 +20,14 @@ struct pci_bar_desc {
 	const struct region_ops *ops; /* NULL: reserved for the MSI-X table and PBA */
 };
 
+/* A capability of the device's own, behind those of the core */
+struct pci_cap_desc {
+	u8 id;
+	u8 len;		 /* bytes with the two of the head */
+	const u8 *bytes; /* [len], bytes 0 and 1 are ignored */
+	const u8 *wmask; /* [len] what the guest may write; NULL = nothing */
+};
+
 struct pci_fn;
 
 struct pci_fn_class {
@@ -31,6 +39,8 @@ struct pci_fn_class {
 	u8 msix_bar;
 	bool pcie_root_port;	/* PCI Express capability v2, root port (hostbridge) */
 	struct pci_bar_desc bar[6];
+	const struct pci_cap_desc *caps;
+	unsigned num_caps;
 	/* Optional. Return true when handled, false for the default */
 	bool (*cfg_read)(void *opaque, unsigned off, unsigned size, u32 *val);
 	bool (*cfg_write)(void *opaque, unsigned off, unsigned size, u32 val);
@@ -68,6 +78,11 @@ void pci_route_intx(struct pci_bus *p);
 void pci_intx_set(struct pci_fn *fn, int level); /* silent while MSI or MSI-X is on; remembered */
 void pci_msi_raise(struct pci_fn *fn, unsigned vector);
 void pci_msix_raise(struct pci_fn *fn, unsigned vector); /* pending bit while masked */
+/* Offset of the @nth capability @id, 0 = none; and bytes of configuration space as they are, past
+ * the hooks of the class */
+unsigned pci_fn_cap(const struct pci_fn *fn, u8 id, unsigned nth);
+struct region *pci_fn_region(struct pci_fn *fn, unsigned bar); /* for doorbells; NULL = no such BAR */
+u32 pci_fn_cfg(const struct pci_fn *fn, unsigned off, unsigned size);
 bool pci_msi_enabled(const struct pci_fn *fn);
 bool pci_msix_enabled(const struct pci_fn *fn);
 

@@ -108,6 +108,7 @@ struct vio {
 
 	bool active;		/* (l) between activate and deactivate */
 	bool started;		/* (l) between vio_start and vio_stop */
+	bool in_use;		/* (l) the driver uses it: activate at start */
 	u64 acked;		/* (l) as set_features got it */
 	_Atomic u32 status;	/* (a) VIO_S_* */
 	u64 resets, breaks;	/* (l) statistics */
@@ -116,7 +117,12 @@ struct vio {
 	u8 *config;		/* (L) */
 	unsigned config_len;	/* (c) */
 	u32 generation;		/* (L) */
-	struct vio_pci *pci;	/* the transport's own */
+
+	/* The core's and the transport's own */
+	_Atomic u64 kicks;	/* (a) queues whose notify is due */
+	struct work kick_work;
+	bool have_lock;
+	struct vio_pci *pci;
 };
 
 /* [setup] From the device's init. Takes the words common to all devices out of @opts:
@@ -160,7 +166,7 @@ void vio_kick(struct vio *v, unsigned q);
 /* [loop] The device cannot go on until the driver resets it; vq_broken() calls it */
 void vio_needs_reset(struct vio *v, const char *why);
 
-/* ---- the transport, for vio.c and vq.c only ---- */
+/* ---- the transport, for vq.c and tests only ---- */
 
 void vio_raise_queue(struct vio *v, unsigned q); /* [any] */
 void vio_raise_config(struct vio *v);		 /* [any] */

@@ -8,13 +8,13 @@
  * decide upon (vq_read), then look.
  *
  * All functions are [loop] (see vio.h: one at a time, on the loop's or a vCPU's thread).
- * The usual notify:
+ * The usual notify; the budget lets others run when another vCPU refills as fast as we serve:
  *
- *	do {
- *		vq_kicks_off(q);
- *		while ((c = vq_pop(q)))
- *			vq_push(q, c, serve(c));
- *	} while (vq_kicks_on(q));
+ *	vq_kicks_off(q);
+ *	for (budget = q->size; budget && (c = vq_pop(q)); budget--)
+ *		vq_push(q, c, serve(c));
+ *	if (vq_kicks_on(q))
+ *		vio_kick(v, q->index);
  *	vq_signal(q);
  */
 #ifndef DEVICE_VIRTIO_VQ_H
@@ -103,7 +103,9 @@ void vq_fini(struct vq *q);
 /* Resolve the ring's addresses. -EFAULT not RAM, -EINVAL alignment or size */
 int vq_enable(struct vq *q, u16 size, gpa_t desc, gpa_t avail, gpa_t used, bool event_idx,
 	      bool indirect) MUST_CHECK;
-/* Forget everything, chains in flight too */
+/* Forget chains in flight */
+void vq_forget(struct vq *q);
+/* Forget everything */
 void vq_reset(struct vq *q);
 unsigned vq_in_flight(const struct vq *q);
 
