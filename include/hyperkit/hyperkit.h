@@ -149,6 +149,39 @@ HK_API const char *hk_vm_serial_pty(const struct hk_vm *vm, unsigned port);
 /* [any, after start] Type @n bytes into COM @port. Return: bytes taken (0..n) or -errno */
 HK_API int hk_vm_serial_input(struct hk_vm *vm, unsigned port, const uint8_t *bytes, size_t n);
 
+/* ---------------------------------------------------------------- vsock */
+
+/* Ports of the guest's virtio-sock in the embedder's own hands, without sockets in the file system
+ * (option "api" of the device, or in addition to its path= and uds=). Descriptors are the caller's
+ * to close; they outlive the VM and then read end of file. With more than one virtio-sock the one
+ * in the lowest slot is meant. After hk_vm_device; -ENODEV: there is no virtio-sock, or the VM has
+ * ended. */
+
+/**
+ * hk_vm_vsock_connect() - Connect to @port of the guest
+ * @fd:  receives a blocking stream socket
+ *
+ * [any] Returns at once, before the guest has answered or was even started. Bytes may be written
+ * right away; that nobody listens in the guest is seen as end of file.
+ *
+ * Return: 0; -ENODEV; -ENOBUFS: more than 1024 wait for the device; -EMFILE and the like
+ */
+HK_API int hk_vm_vsock_connect(struct hk_vm *vm, uint32_t port, int *fd,
+			       struct hk_err *err) HK_MUST_CHECK;
+/**
+ * hk_vm_vsock_listen() - Take what the guest connects to @port of the host (CID 2)
+ * @fd:  receives a descriptor that is readable (POLLIN) while a connection waits. Give it to
+ *       hk_vsock_accept(); closing it ends the listening.
+ *
+ * [any] Goes before a host program's socket of the same port below path=.
+ * Return: 0; -ENODEV; -EADDRINUSE
+ */
+HK_API int hk_vm_vsock_listen(struct hk_vm *vm, uint32_t port, int *fd,
+			      struct hk_err *err) HK_MUST_CHECK;
+/* [any] As accept(2): the guest's next connection, a blocking stream socket. @guest_port may be NULL.
+ * -EAGAIN when @listen_fd was made non-blocking and none waits; -ECONNABORTED: the VM was destroyed */
+HK_API int hk_vsock_accept(int listen_fd, int *fd, uint32_t *guest_port) HK_MUST_CHECK;
+
 /* ----------------------------------------------------------------- boot */
 
 /* [setup] What runs first; the last call wins. Files are opened and checked here,

@@ -19,6 +19,7 @@ struct log;
 struct pool;
 struct strbuf;
 struct pci_bus;
+struct vsk_hub;
 struct dev;
 
 #define DEV_ENV_MSI_ONLY BIT(0) /* functions have MSI instead of MSI-X (hyperkit -W) */
@@ -43,6 +44,7 @@ struct dev_env {
 	/* The host failed a device (disk full): the VM stands still until somebody resumes it, and
 	 * hears @why in an event. Returns before it stands still. NULL: nobody could resume. [any] */
 	void (*request_pause)(void *m, const char *why);
+	struct vsk_hub *vsock; /* the embedder's ends of vsock connections (backend/vsock) */
 	struct pool *pool;	/* workers for calls that block; NULL: a device makes its own */
 	void *m;
 };

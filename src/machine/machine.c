@@ -268,6 +268,45 @@ int machine_serial_input(struct machine *m, unsigned port, const u8 *bytes, size
 	return (int)chr_feed(m->com[port - 1], bytes, MIN(n, (size_t)INT32_MAX));
 }
 
+/* ----------------------------------------------------------------- vsock */
+
+static int check_vsock(const struct machine *m, struct hk_err *err)
+{
+	const struct slot *s = m->slots;
+
+	while (s && strcmp(s->cls->name, "virtio-sock"))
+		s = s->next;
+	if (!s)
+		return err_set(err, -ENODEV, "the VM has no virtio-sock");
+	if (atomic_load(&m->stopping))
+		return err_set(err, -ENODEV, "the VM has ended");
+	return 0;
+}
+
+int machine_vsock_connect(struct machine *m, u32 port, int *fd, struct hk_err *err)
+{
+	int rc = check_vsock(m, err);
+
+	if (!rc) {
+		rc = vsk_hub_connect(m->vsock, port, fd);
+		if (rc)
+			err_set(err, rc, "vsock port %u: %s", port, strerrordesc_np(-rc));
+	}
+	return rc;
+}
+
+int machine_vsock_listen(struct machine *m, u32 port, int *fd, struct hk_err *err)
+{
+	int rc = check_vsock(m, err);
+
+	if (!rc) {
+		rc = vsk_hub_listen(m->vsock, port, fd);
+		if (rc)
+			err_set(err, rc, "vsock port %u: %s", port, strerrordesc_np(-rc));
+	}
+	return rc;
+}
+
 int machine_boot_linux(struct machine *m, const char *kernel, const char *initrd,
 		       const char *cmdline, struct hk_err *err)
 {

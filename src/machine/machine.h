@@ -20,6 +20,8 @@ int machine_set_serial(struct machine *m, unsigned port, const struct hk_serial_
 		       struct hk_err *err) MUST_CHECK;
 const char *machine_serial_pty(const struct machine *m, unsigned port);
 int machine_serial_input(struct machine *m, unsigned port, const u8 *bytes, size_t n);
+int machine_vsock_connect(struct machine *m, u32 port, int *fd, struct hk_err *err) MUST_CHECK;
+int machine_vsock_listen(struct machine *m, u32 port, int *fd, struct hk_err *err) MUST_CHECK;
 int machine_boot_linux(struct machine *m, const char *kernel, const char *initrd,
 		       const char *cmdline, struct hk_err *err) MUST_CHECK;
 int machine_boot_multiboot(struct machine *m, const char *kernel, const char *modules,

@@ -12,6 +12,7 @@
 
 #include "accel/accel.h"
 #include "backend/char/chr.h"
+#include "backend/vsock/vsk.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -171,6 +172,7 @@ struct machine {
 	struct slot *slots;
 	struct chr *com[MACHINE_NUM_COMS]; /* NULL: not connected */
 	struct slot *lpc;
+	struct vsk_hub *vsock;		   /* the embedder's ends of vsock connections */
 	struct boot_source *boot;
 
 	struct vcpu vcpu[MACHINE_MAX_CPUS];

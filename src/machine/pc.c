@@ -227,6 +227,8 @@ int pc_create(struct machine *m, struct hk_err *err)
 			.add = pio_bell_add, .del = pio_bell_del, .arg = m });
 	}
 	rc = loop_create(&m->loop, &m->clock, err);
+	if (!rc)
+		rc = vsk_hub_create(&m->vsock, m->loop, err);
 	if (rc)
 		return rc;
 	m->env = (struct dev_env){
@@ -239,6 +241,7 @@ int pc_create(struct machine *m, struct hk_err *err)
 		.log = &m->log,
 		.request_exit = dev_request_exit,
 		.acpi_enabled = dev_acpi_enabled,
+		.vsock = m->vsock,
 		.m = m,
 	};
 	wire_irqs(m);
@@ -552,6 +555,7 @@ void pc_unplug(struct machine *m)
 
 void pc_destroy(struct machine *m)
 {
+	vsk_hub_destroy(m->vsock);
 	loop_destroy(m->loop);
 	if (m->avm) {
 		for (unsigned i = 0; i < m->ram_mapped; i++)
