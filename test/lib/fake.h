@@ -52,6 +52,9 @@ struct fake {
 	u64 alloc_at;			 /* next free guest byte for fake_alloc() */
 };
 
+/* Ends the program with words */
+void fake_die(const char *fmt, ...) PRINTF(1, 2) NORETURN;
+
 struct fake *fake_new(void);
 void fake_free(struct fake *f);
 /* The same with flags of dev_env (DEV_ENV_*) */
