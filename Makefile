@@ -24,7 +24,7 @@ VERSION := $(shell sed -n 's/^\#\# \(v0\.[0-9]*\).*/\1/p' CHANGELOG.md 2>/dev/nu
 SONAME := libhyperkit.so.0
 
 .DEFAULT_GOAL := all
-PKGS := zydis liburing zlib libzstd
+PKGS := zydis liburing zlib libzstd slirp
 include tools/deps.mk
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \

@@ -16,6 +16,9 @@ zlib_deb := zlib1g-dev
 libzstd_lib := zstd
 libzstd_header := zstd.h
 libzstd_deb := libzstd-dev
+slirp_lib := slirp
+slirp_header := slirp/libslirp.h
+slirp_deb := libslirp-dev
 
 PKG_CONFIG ?= pkg-config
 have_pc = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo y)
