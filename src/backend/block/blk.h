@@ -21,11 +21,11 @@
 #include "base/list.h"
 #include "base/loop.h"
 #include "base/opts.h"
+#include "base/pool.h"
 #include "base/types.h"
 
 struct img;
 struct log;
-struct pool;
 struct strbuf;
 
 enum blk_kind {
@@ -57,9 +57,12 @@ struct blk_req {
 
 	/* --- the queue's own --- */
 	struct list link;
+	struct pool_job job;
 	struct blk *blk;
-	struct blk_job *job;
-	u64 submit_ns;
+	u64 seq, submit_ns;
+	unsigned token;
+	bool mapped;
+	int rc;
 };
 
 #define BLK_MAX_SEGMENTS 1024
@@ -145,6 +148,10 @@ void blk_attach(struct blk *b, const struct blk_peer *peer); /* [setup] copied *
 /* [loop] Never blocks, never fails: what is wrong arrives in done(). No limit of requests:
  * a front end's rings are one. Order is not kept, but for flush. */
 void blk_submit(struct blk *b, struct blk_req *req);
+/* [loop] Around several blk_submit(): they reach the kernel together at the unplug. Optional;
+ * may nest. */
+void blk_plug(struct blk *b);
+void blk_unplug(struct blk *b);
 /* [loop, or setup] Returns when nothing is in flight and every done() ran (from inside this
  * call). Rate limits do not hold it up; a request that waits for on-error=pause gets its error.
  * Not from done(). */
