@@ -10,15 +10,18 @@ extern const struct dev_class amd_hostbridge_class;
 extern const struct dev_class lpc_class;
 extern const struct dev_class pci_uart_class;
 extern const struct dev_class dummy_class;
+extern const struct dev_class ahci_hd_class, ahci_cd_class;
+extern const struct dev_class virtio_blk_class;
 extern const struct dev_class virtio_rnd_class;
 extern const struct dev_class virtio_sock_class;
+extern const struct dev_class virtio_9p_class;
 
 const struct dev_class *const dev_registry[] = {
 	&hostbridge_class, &amd_hostbridge_class, &lpc_class, &pci_uart_class, &dummy_class,
-	&virtio_rnd_class, &virtio_sock_class, NULL,
+	&ahci_hd_class, &ahci_cd_class, &virtio_blk_class, &virtio_rnd_class, &virtio_sock_class, &virtio_9p_class, NULL,
 };
 
 const char *const dev_planned[] = {
-	"ahci-hd",	 "ahci-cd",   "virtio-blk",  "virtio-net", "virtio-tap",
-	"virtio-vpnkit", "virtio-9p", NULL,
+	"virtio-net", "virtio-tap",
+	"virtio-vpnkit", NULL,
 };

@@ -236,8 +236,9 @@ int serve_read(struct req *r)
 		rc = xattr_read(r, f, off, count);
 	} else if (f->kind == FID_FILE) {
 		rc = rq_iov_cut(r->out, r->nout, P9_READ_HEAD, count, to);
-		n = preadv(f->fd, to, rc, (off_t)off);
+		n = preadv2(f->fd, to, rc, (off_t)off, r->now ? RWF_NOWAIT : 0);
 		rc = n < 0 ? -errno : 0;
+		r->again = r->now && (rc == -EAGAIN || rc == -EOPNOTSUPP);
 		if (!rc) {
 			r->extra = (size_t)n;
 			rq_put_u32(r, (u32)n);

@@ -17,6 +17,7 @@
 
 #include "base/list.h"
 #include "base/loop.h"
+#include "base/pool.h"
 #include "base/types.h"
 #include "hyperkit/hyperkit.h"
 
@@ -55,6 +56,7 @@ void fs_close(struct fs *fs); /* [setup] nothing in flight; NULL ok */
  * fs_request() - Answer one 9P message
  * @in:   the message; more bytes than its size field says may follow
  * @out:  room for the reply. File data goes straight between file and these places.
+ * @now:  Tread answers FS_AGAIN instead of waiting for a disk; ask again without @now
  *
  * [any, several at once] May block as long as the host's files do, never on a peer.
  * The memory behind @in and @out may change at any time.
@@ -62,7 +64,8 @@ void fs_close(struct fs *fs); /* [setup] nothing in flight; NULL ok */
  * Return: bytes of the reply; 0 when there is no room even for an error
  */
 size_t fs_request(struct fs *fs, const struct iovec *in, unsigned nin, const struct iovec *out,
-		  unsigned nout);
+		  unsigned nout, bool now);
+#define FS_AGAIN SIZE_MAX
 
 /* [any] Forget all fids and locks, as a new session does */
 void fs_reset(struct fs *fs);
@@ -76,16 +79,17 @@ void fs_dump(struct fs *fs, struct strbuf *out); /* [any] */
 struct share_req {
 	const struct iovec *in, *out;
 	unsigned nin, nout;
-	/* [any] Exactly once if share_submit() returned false. @written bytes of @out, from the
-	 * beginning; 0: cancelled by Tflush or by share_reset() */
+	/* [any] Exactly once if submit() returned false, perhaps before it returned. @written bytes
+	 * of @out, from the beginning; 0: cancelled by Tflush or by reset() */
 	void (*done)(struct share_req *r, size_t written);
 
 	/* the share's own */
+	struct share *share;
 	struct list link;
-	struct list flushers; /* Tflush requests that wait for this one */
+	struct pool_job job;
+	struct share_req *flusher; /* Tflush requests that wait for this one, by ->flusher */
 	u16 tag, old_tag;
-	u8 type;
-	u8 state;
+	u8 type, state;
 	u8 head[23]; /* external: copied once, sizes put right */
 	u8 head_len;
 	size_t sent, size;

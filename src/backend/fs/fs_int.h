@@ -191,6 +191,7 @@ struct req {
 	u8 type;
 	u16 tag;
 	bool bad;	  /* fields ran past the end */
+	bool now, again;  /* must not wait for a disk; would have to */
 	size_t pos, end;  /* of buf */
 	size_t rep_len;
 	size_t extra;	  /* bytes that the handler already put behind rep in @out */

@@ -292,7 +292,7 @@ static int serve(struct req *r)
 }
 
 size_t fs_request(struct fs *fs, const struct iovec *in, unsigned nin, const struct iovec *out,
-		  unsigned nout)
+		  unsigned nout, bool now)
 {
 	struct req r;
 	u8 type;
@@ -308,10 +308,13 @@ size_t fs_request(struct fs *fs, const struct iovec *in, unsigned nin, const str
 	r.nout = nout;
 	r.out_len = rq_iov_len(out, nout);
 	r.rep_len = P9_HEAD;
+	r.now = now;
 	atomic_fetch_add_explicit(&fs->requests, 1, memory_order_relaxed);
 	if (r.out_len < P9_ERROR_LEN)
 		return 0;
 	rc = serve(&r);
+	if (r.again)
+		return FS_AGAIN;
 	if (!rc && r.rep_len + r.extra > r.out_len)
 		rc = -EMSGSIZE;
 	type = r.type + 1;
