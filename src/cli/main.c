@@ -5,6 +5,7 @@
  * command line the same one is reported (hyperkit-facts 1.6). */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "cli/cli.h"
 
@@ -113,6 +114,18 @@ static int run(const struct cli_args *a)
 	return code;
 }
 
+/* One descriptor for each vsock connection and open 9P file: the usual soft limit of 1024
+ * exists for programs that call select() */
+static void allow_descriptors(void)
+{
+	struct rlimit lim;
+
+	if (!getrlimit(RLIMIT_NOFILE, &lim) && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct cli_args a;
@@ -127,6 +140,7 @@ int main(int argc, char **argv)
 	code = args_parse(&a, argc, argv);
 	if (code == CLI_GO_ON) {
 		signals_block();
+		allow_descriptors();
 		code = run(&a);
 	}
 	args_fini(&a);

@@ -12,3 +12,19 @@ $(SMALL_CODE_OBJ): src/accel/soft/cache/cache.c | deps-checked
 $(SMALL_CODE_HYPERKIT): $(CLI_OBJ) $(LIB_OBJ) $(SMALL_CODE_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) $(LDFLAGS) -o $@ $(filter-out %/src/accel/soft/cache/cache.o,$^) $(LDLIBS)
+
+# Both ends of test/boot/vsock_test.sh: an embedder, and a static program for the guest
+VSOCK_GUEST := $(B)/test/boot/vsock-guest
+VSOCK_HOST := $(B)/test/boot/vsock-host
+TEST_PROGS += $(VSOCK_GUEST) $(VSOCK_HOST)
+
+$(VSOCK_GUEST): test/boot/vsock/guest.c test/boot/vsock/proto.h
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUTER_CPPFLAGS) -std=gnu11 -O2 -static -pthread $(WARN) -o $@ $<
+
+$(VSOCK_HOST): test/boot/vsock/host.c test/boot/vsock/proto.h $(B)/libhyperkit.a
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUTER_CPPFLAGS) -std=gnu11 -g -pthread $(WARN) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $< \
+		$(B)/libhyperkit.a $(LDLIBS)
