@@ -32,6 +32,7 @@ struct dev_env {
 	struct loop *loop;
 	struct clock *clock;
 	struct log *log;
+	const char *uuid;	/* of the VM, as text; NULL: none was given */
 	/* Interrupt controller inputs: isa_irq[n] drives PIC input n and IOAPIC pin n (2 for 0) */
 	struct irq isa_irq[16];
 	struct irq gsi[24];	/* IOAPIC pins alone (16..23 are for PCI INTx) */

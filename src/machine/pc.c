@@ -239,6 +239,7 @@ int pc_create(struct machine *m, struct hk_err *err)
 		.loop = m->loop,
 		.clock = &m->clock,
 		.log = &m->log,
+		.uuid = m->has_uuid ? m->uuid : NULL,
 		.request_exit = dev_request_exit,
 		.acpi_enabled = dev_acpi_enabled,
 		.vsock = m->vsock,
