@@ -209,7 +209,8 @@ enum hk_exit {
 enum hk_event_type {
 	HK_EVENT_EXIT,	       /* the VM ended: see exit, value, text */
 	HK_EVENT_ACPI_ENABLED, /* the guest took over power management (value 1) or gave it back (0) */
-	HK_EVENT_PAUSED,
+	HK_EVENT_PAUSED,       /* text: "" or, when a device could not go on, why (a disk with
+				* on-error=pause); hk_vm_resume makes it try again */
 	HK_EVENT_RESUMED,
 };
 

@@ -164,6 +164,8 @@ int run_vm(const struct cli_args *a, struct hk_vm *vm)
 		while (code < 0 && hk_vm_next_event(vm, &ev) == 0) {
 			if (ev.type == HK_EVENT_ACPI_ENABLED)
 				acpi_on = ev.value;
+			else if (ev.type == HK_EVENT_PAUSED && *ev.text)
+				term_line(stderr, "paused: %s; SIGUSR2 resumes", ev.text);
 			else if (ev.type == HK_EVENT_EXIT)
 				code = report_end(vm, &ev);
 		}

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/pool.h"
 #include "base/strbuf.h"
 #include "boot/boot.h"
 #include "bus/bus.h"
@@ -99,6 +100,9 @@ bool park_here(struct vcpu *v);
 void halt_watch_start(struct machine *m);
 void halt_watch_stop(struct machine *m);
 int park_init(struct machine *m, struct hk_err *err) MUST_CHECK;
+void pause_init(struct machine *m); /* [setup] after the loop was made */
+/* [any] dev_env.request_pause: stand still soon, tell @why in the event */
+void machine_request_pause(void *m, const char *why);
 void park_fini(struct machine *m);
 
 /* ----------------------------------------------------------------- pc.c */
@@ -163,6 +167,7 @@ struct machine {
 	struct bus mem_bus, pio_bus;
 	bool mem_ok, mem_bus_ok, pio_bus_ok;
 	struct loop *loop;
+	struct pool *pool;
 	struct dev_env env;
 	struct pci_bus *pci;
 	struct apics *apics;
@@ -189,6 +194,9 @@ struct machine {
 	pthread_cond_t go_cond;	    /* parked threads and the loop's gate wait here */
 	bool pause_wanted, halt_check, gate_closed;
 	bool gate_held;		    /* the loop stands in the gate */
+	bool pause_asked;	    /* by a device: pause_work closes the gate when all are parked */
+	char pause_why[252];	    /* its words for the event */
+	struct work pause_work;
 	bool park_ready;	    /* locks exist */
 	unsigned alive, parked;	    /* vCPU threads */
 	struct timer halt_watch;

@@ -4,7 +4,8 @@
  * A pause first parks the vCPUs at their loop top, between two instructions,
  * then closes a gate on the loop thread, so that no timer fires and no device
  * gets input. Nothing of the VM runs then. Time does not stop: guest clocks
- * jump when it goes on, as HyperKit's did.
+ * jump when it goes on, as HyperKit's did. A device that waits for the host (a
+ * full disk) asks for the same without waiting for it; the embedder resumes.
  *
  * The halt watch uses the same parking place. An accelerator with its own LAPIC
  * keeps a halted CPU inside vcpu_run and never reports it, so once no vCPU
@@ -12,6 +13,8 @@
  * looked at together, since a CPU that still ran could send an NMI to one that
  * was already judged. */
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "machine/machine_int.h"
@@ -68,6 +71,8 @@ bool park_here(struct vcpu *v)
 	m->parked++;
 	if (m->parked == m->alive) {
 		pthread_cond_broadcast(&m->parked_cond);
+		if (m->pause_asked)
+			work_post(&m->pause_work);
 		if (m->halt_check) {
 			halted = all_halted_locked(m);
 			m->halt_check = false;
@@ -150,9 +155,52 @@ static void gate(void *arg)
 	pthread_mutex_unlock(&m->park_lock);
 }
 
+/* [loop] A device asked for a pause, and the last vCPU has parked. Not before: one of them may
+ * wait for the loop in a register write. */
+static void pause_asked(void *arg)
+{
+	struct machine *m = arg;
+	struct hk_event ev = { .type = HK_EVENT_PAUSED };
+
+	pthread_mutex_lock(&m->park_lock);
+	if (!m->pause_asked || m->parked < m->alive || atomic_load(&m->stopping)) {
+		pthread_mutex_unlock(&m->park_lock);
+		return;
+	}
+	m->pause_asked = false;
+	m->gate_closed = true;
+	memcpy(ev.text, m->pause_why, sizeof(ev.text));
+	pthread_mutex_unlock(&m->park_lock);
+	events_post(&m->events, &ev);
+	gate(m);
+}
+
+void pause_init(struct machine *m)
+{
+	work_init(&m->pause_work, m->loop, pause_asked, m);
+}
+
+void machine_request_pause(void *arg, const char *why)
+{
+	struct machine *m = arg;
+	bool kick = false;
+
+	pthread_mutex_lock(&m->park_lock);
+	if (!m->pause_wanted && !atomic_load(&m->stopping) &&
+	    atomic_load(&m->phase) == MACHINE_STARTED) {
+		m->pause_wanted = m->pause_asked = kick = true;
+		snprintf(m->pause_why, sizeof(m->pause_why), "%s", why);
+		atomic_store(&m->attention, true);
+	}
+	pthread_mutex_unlock(&m->park_lock);
+	if (kick)
+		vcpus_kick_all(m);
+}
+
 static void open_locked(struct machine *m)
 {
 	m->pause_wanted = false;
+	m->pause_asked = false;
 	m->gate_closed = false;
 	pthread_cond_broadcast(&m->go_cond);
 }

@@ -28,6 +28,8 @@
 #define IO_LIMIT 0x10000u
 
 #define APIC_BASE_X2APIC BIT64(10)
+/* Threads are made when calls that block pile up, most of them of disks */
+#define POOL_THREADS 16
 
 /* -------------------------------------------------- what devices call, [any] */
 
@@ -229,8 +231,11 @@ int pc_create(struct machine *m, struct hk_err *err)
 	rc = loop_create(&m->loop, &m->clock, err);
 	if (!rc)
 		rc = vsk_hub_create(&m->vsock, m->loop, err);
+	if (!rc)
+		rc = pool_create(&m->pool, POOL_THREADS, "hk:work", err);
 	if (rc)
 		return rc;
+	pause_init(m);
 	m->env = (struct dev_env){
 		.flags = m->flags & HK_VM_MSI_ONLY ? DEV_ENV_MSI_ONLY : 0,
 		.mem_bus = &m->mem_bus,
@@ -242,6 +247,8 @@ int pc_create(struct machine *m, struct hk_err *err)
 		.uuid = m->has_uuid ? m->uuid : NULL,
 		.request_exit = dev_request_exit,
 		.acpi_enabled = dev_acpi_enabled,
+		.request_pause = machine_request_pause,
+		.pool = m->pool,
 		.vsock = m->vsock,
 		.m = m,
 	};
@@ -557,6 +564,7 @@ void pc_unplug(struct machine *m)
 void pc_destroy(struct machine *m)
 {
 	vsk_hub_destroy(m->vsock);
+	pool_destroy(m->pool);
 	loop_destroy(m->loop);
 	if (m->avm) {
 		for (unsigned i = 0; i < m->ram_mapped; i++)

@@ -19,9 +19,11 @@
 #define QUEUE_SIZE 256u
 /* Header and status take two descriptors */
 #define SEG_MAX(queue_size) ((queue_size)-2u)
+#define SIZE_MAX_LIMIT (1u << 30)
 #define RANGES_MAX 16u /* segments of one discard or write zeroes */
 
 /* 5.2.3 */
+#define F_SIZE_MAX 1
 #define F_SEG_MAX 2
 #define F_RO 5
 #define F_BLK_SIZE 6
@@ -386,7 +388,7 @@ static const struct vio_class vblk_vio = {
 	.id = 2,
 	.pci_legacy_id = 0x1001,
 	.pci_class = 0x01,
-	.features = BIT64(F_SEG_MAX) | BIT64(F_BLK_SIZE) | BIT64(F_FLUSH) | BIT64(F_TOPOLOGY) |
+	.features = BIT64(F_SIZE_MAX) | BIT64(F_SEG_MAX) | BIT64(F_BLK_SIZE) | BIT64(F_FLUSH) | BIT64(F_TOPOLOGY) |
 		    BIT64(F_CONFIG_WCE),
 	.num_queues = 1,
 	.queue_size = QUEUE_SIZE,
@@ -464,9 +466,13 @@ static int make_config(struct vblk *b, struct hk_err *err)
 	const struct blk *blk = b->blk;
 	u64 most = MIN(blk->max_discard / SECTOR, (u64)UINT32_MAX);
 	u32 segs = MIN(MAX(blk->discard_segments, 1u), RANGES_MAX);
+	u32 seg_max = MIN(SEG_MAX(b->queue_size), blk->max_segments);
 	struct config cfg = {
 		.capacity = capacity(b),
-		.seg_max = le32_of(MIN(SEG_MAX(b->queue_size), blk->max_segments)),
+		/* Together they keep a request below what the back end takes */
+		.size_max = le32_of((u32)ALIGN_DOWN(MIN(blk->max_transfer / seg_max,
+							(u64)SIZE_MAX_LIMIT), PAGE_BYTES)),
+		.seg_max = le32_of(seg_max),
 		.blk_size = le32_of(blk->logical),
 		.physical_exp = (u8)log2_of(blk->physical / blk->logical),
 		.writeback = 1,
