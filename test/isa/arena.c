@@ -14,6 +14,7 @@
 #define PTE_P 1u
 #define PTE_W 2u
 #define PTE_U 4u
+#define PTE_NX BIT64(63)
 
 static void protect(u64 at, u64 len, int prot)
 {
@@ -26,6 +27,7 @@ static void protect(u64 at, u64 len, int prot)
 void isa_arena_create(void)
 {
 	u64 *pml4 = (u64 *)ISA_CR3, *pdpt = pml4 + 512, *pd = pdpt + 512, *pt = pd + 512;
+	u64 *gdt = (u64 *)ISA_GDT;
 	void *p = mmap((void *)ISA_BASE, ISA_SIZE, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
@@ -39,34 +41,53 @@ void isa_arena_create(void)
 		pd[(ISA_BASE >> 21 & 511) + i] = (u64)(pt + 512 * i) | PTE_P | PTE_W | PTE_U;
 	for (u64 a = ISA_SYSTEM; a < ISA_SYSTEM + ISA_SYSTEM_LEN; a += 4096)
 		pt[(a - ISA_BASE) >> 12] = a | PTE_P | PTE_W;
+	gdt[2] = 0x00af9b000000ffff; /* the kernel's, of test/isa/translate.c */
+	gdt[ISA_CS32 / 8] = 0x00cffb000000ffff;
+	gdt[ISA_DS / 8] = 0x00cff3000000ffff;
+	gdt[ISA_CS64 / 8] = 0x00affb000000ffff;
+	memset((void *)ISA_GUEST_EXIT, 0xcc, 4096);
 	/* Nothing but the named pages is there, for the host neither: an instruction that went
-	 * elsewhere would change what no run puts back */
+	 * elsewhere would change what no run puts back. Every page is touched, so that the host
+	 * has it and its page faults are of rights only. */
 	for (u64 a = ISA_BASE + 0x10000; a < ISA_BASE + ISA_SIZE; a += 4096) {
-		u64 rights = PTE_P | PTE_U | PTE_W;
+		u64 rights = a | PTE_P | PTE_U | PTE_W;
 		int prot = PROT_READ | PROT_WRITE;
 
-		if (a == ISA_RO) {
-			rights &= ~(u64)PTE_W;
+		if (a - ISA_CODE < ISA_CODE_LEN) {
+			/* The judge's own code page; this is a test, the product never does that */
+			prot |= PROT_EXEC;
+		} else if (a == ISA_EXIT) {
+			rights = ISA_GUEST_EXIT | PTE_P | PTE_U;
+		} else if (a == ISA_RO) {
+			rights = a | PTE_P | PTE_U | PTE_NX;
 			prot = PROT_READ;
-		} else if (a - ISA_DATA >= ISA_DATA_LEN && a - ISA_STACK >= ISA_STACK_LEN &&
-			   a - ISA_CODE >= 0x2000) {
+		} else if (a - ISA_DATA < ISA_DATA_LEN || a - ISA_STACK < ISA_STACK_LEN) {
+			rights |= PTE_NX;
+		} else {
 			rights = 0;
 			prot = PROT_NONE;
 		}
-		pt[(a - ISA_BASE) >> 12] = a | rights;
+		if (prot != PROT_NONE)
+			memset((void *)a, 0x11, 4096);
+		pt[(a - ISA_BASE) >> 12] = rights;
 		protect(a, 4096, prot);
 	}
-	/* The judge's own code page; this is a test, the product never does that */
-	protect(ISA_CODE, 0x2000, PROT_READ | PROT_WRITE | PROT_EXEC);
 }
 
 void isa_run(const struct isa_engine *e, const struct isa_case *c, struct isa_result *r)
 {
+	u64 from = ISA_CODE + c->len;
+	s32 rel = (s32)((c->bits == 8 ? ISA_EXIT : ISA_EXIT32) - (from + 5));
+
 	memcpy((void *)ISA_DATA, c->data, ISA_DATA_LEN);
 	memcpy((void *)ISA_STACK, c->stack, ISA_STACK_LEN);
-	memset((void *)ISA_CODE, 0xcc, 4096); /* INT3 */
-	memcpy((void *)ISA_CODE, c->code, c->len);
+	memcpy((void *)ISA_CODE, c->code, ISA_CODE_LEN);
+	if (c->len + 5 <= ISA_CODE_LEN) { /* else it ends in a fault */
+		*(u8 *)from = 0xe9;
+		memcpy((u8 *)from + 1, &rel, 4);
+	}
 	r->vector = ISA_NO_FAULT;
+	r->error = 0;
 	r->fault_addr = 0;
 	r->gave_up = r->flags_lost = false;
 	r->out = c->in;
@@ -74,4 +95,20 @@ void isa_run(const struct isa_engine *e, const struct isa_case *c, struct isa_re
 	isa_normalize(&r->out);
 	memcpy(r->data, (void *)ISA_DATA, ISA_DATA_LEN);
 	memcpy(r->stack, (void *)ISA_STACK, ISA_STACK_LEN);
+	memcpy(r->code, (void *)ISA_CODE, ISA_CODE_LEN);
+}
+
+void isa_start(void)
+{
+	isa_arena_create();
+	for (unsigned i = 0; isa_engines[i]; i++)
+		isa_engines[i]->init();
+	isa_native.init();
+}
+
+void isa_stop(void)
+{
+	for (unsigned i = 0; isa_engines[i]; i++)
+		if (isa_engines[i]->fini)
+			isa_engines[i]->fini();
 }

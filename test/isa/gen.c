@@ -33,7 +33,7 @@ static const u64 corners[] = {
 	0x4000000040000000, 0x8000000080000000, 0x41e0000000000000, 0xc1e0000000200000
 };
 
-static u64 value(struct isa_rng *r)
+u64 isa_value(struct isa_rng *r)
 {
 	switch (isa_below(r, 8)) {
 	case 0: return corners[isa_below(r, ARRAY_LEN(corners))];
@@ -56,7 +56,7 @@ static u64 value(struct isa_rng *r)
 static void fill(u8 *p, unsigned len, struct isa_rng *r)
 {
 	for (unsigned i = 0; i < len; i += 8) {
-		u64 x = value(r);
+		u64 x = isa_value(r);
 
 		memcpy(p + i, &x, 8);
 	}
@@ -83,7 +83,7 @@ static void random_x87(u8 *xs, struct isa_rng *r)
 	memcpy(xs + 2, &fsw, 2);
 	xs[4] = chance(r, 2) ? 0xff : (u8)isa_rand(r);
 	for (unsigned i = 0; i < 8; i++) {
-		u64 m = value(r);
+		u64 m = isa_value(r);
 		u16 e = 16383 - 20 + isa_below(r, 40);
 
 		if (chance(r, 8))
@@ -104,11 +104,11 @@ void isa_case_init(struct isa_case *c, struct isa_rng *r, unsigned bits)
 	u64 bv = 7;
 
 	memset(&c->in, 0, sizeof(c->in));
-	c->len = 0;
+	memset(c->code, 0xcc, sizeof(c->code));
+	c->start = c->len = 0;
 	c->bits = bits;
-	c->undefined = 0;
 	for (unsigned i = 0; i < 16; i++)
-		c->in.gpr[i] = value(r);
+		c->in.gpr[i] = isa_value(r);
 	c->in.gpr[X86_RSP] = ISA_STACK + ISA_STACK_LEN / 2;
 	c->in.gpr[X86_RSI] = ISA_DATA + 0x400 + isa_below(r, 64);
 	c->in.gpr[X86_RDI] = ISA_DATA + 0xc00 + isa_below(r, 64);
@@ -119,6 +119,7 @@ void isa_case_init(struct isa_case *c, struct isa_rng *r, unsigned bits)
 		for (unsigned i = 0; i < 16; i++)
 			c->in.gpr[i] = (u32)c->in.gpr[i];
 	c->in.rflags = isa_rand(r) & 0x8d5;
+	c->in.fs_base = c->in.gs_base = 0;
 	random_x87(c->in.xsave, r);
 	fill(c->in.xsave + 160, 256, r);
 	fill(c->in.xsave + 576, 256, r);
@@ -169,18 +170,7 @@ static bool class_ok(const struct sc_insn *in)
 			if (in->op[i].kind == SC_OP_SEG)
 				return false;
 		return true;
-	case SC_C_ARPL: /* a store that changes nothing faults or not */
-		return !(in->flags & SC_I_MEM);
-	case SC_C_CMPXCHG: /* unequal, 32 bits: Intel clears the register's upper half, AMD not */
-		return in->flags & SC_I_MEM || in->opsize != 4;
-	case SC_C_NOP: /* AMD: 0F 0D with a register is #UD */
-		return (in->map != 1 || in->opcode != 0x0d) && in->opcode != 0x90;
-	case SC_C_NATIVE: {
-		struct sc_nat e = { 0 };
-
-		sc_native_classify(in, &e);
-		return e.kind != SC_NAT_UD;
-	}
+	case SC_C_NATIVE: return isa_exposed(in);
 	default: return !(in->flags & SC_I_BRANCH) && in->cls != SC_C_XSETBV &&
 			in->cls != SC_C_WBINVD && in->cls != SC_C_INVLPG && in->cls != SC_C_CLTS &&
 			in->cls != SC_C_LMSW && in->cls != SC_C_MOV_CR && in->cls != SC_C_MOV_DR &&
@@ -346,24 +336,6 @@ static void small_indices(struct isa_case *c, struct isa_rng *r, unsigned reg, b
 	}
 }
 
-/* RFLAGS bits whose value is nobody's promise. *tests: the outcome depends on such bits */
-static u64 undefined_after(const u8 *code, unsigned len, unsigned bits, u64 before, bool *tests)
-{
-	ZydisDecoder d;
-	ZydisDecodedInstruction zi;
-	u64 u;
-
-	*tests = false;
-	ZydisDecoderInit(&d, bits == 8 ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LEGACY_32,
-			 bits == 8 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
-	if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&d, NULL, code, len, &zi)) || !zi.cpu_flags)
-		return before;
-	u = (before & ~(u64)(zi.cpu_flags->modified | zi.cpu_flags->set_0 | zi.cpu_flags->set_1)) |
-	    zi.cpu_flags->undefined;
-	*tests = before & zi.cpu_flags->tested;
-	return u;
-}
-
 bool isa_case_add(struct isa_case *c, struct isa_rng *r, const struct isa_opcode *op,
 		  enum isa_style style)
 {
@@ -378,11 +350,9 @@ bool isa_case_add(struct isa_case *c, struct isa_rng *r, const struct isa_opcode
 	bool env = op->map == 0 && (op->opcode == 0xd9 || op->opcode == 0xdd) && (reg & 5) == 4;
 	enum isa_style where = fxsave_like || env ? ISA_SEQUENCE : style;
 	struct sc_insn in;
-	u64 undefined;
-	bool tests;
 	const u16 fixed = BIT(X86_RSP) | BIT(X86_R13) | BIT(X86_R14) | BIT(X86_R15);
 
-	if (c->len + 15 > sizeof(c->code) - 32)
+	if (c->len + 15 > 256)
 		return false;
 	memcpy(&saved_regs.in, &c->in, sizeof(c->in));
 
@@ -453,9 +423,6 @@ bool isa_case_add(struct isa_case *c, struct isa_rng *r, const struct isa_opcode
 		if (sc_decode(NULL, c->bits, e.b, 15, &in) != SC_DEC_OK)
 			goto no;
 	}
-	/* Xeon Phi's VEX forms of POPCNT... */
-	if (in.encoding == SC_ENC_VEX && (in.cls == SC_C_SCAN || in.cls == SC_C_CMOV))
-		goto no;
 	/* VPEXTRQ and VPINSRQ in 32-bit code: the D form on Intel, #UD on AMD */
 	if (op->vex && c->bits != 8 && op->map == 3 && (op->opcode == 0x16 || op->opcode == 0x22) &&
 	    in.raw[in.off_opcode + 2] & 0x80)
@@ -516,11 +483,7 @@ bool isa_case_add(struct isa_case *c, struct isa_rng *r, const struct isa_opcode
 	if (style == ISA_SEQUENCE && (in.cls == SC_C_PUSH || in.cls == SC_C_POP) &&
 	    in.op[0].kind == SC_OP_GPR && in.op[0].reg == X86_RSP)
 		goto no;
-	undefined = undefined_after(e.b, in.len, c->bits, c->undefined, &tests);
-	if (tests)
-		goto no;
 	memcpy(c->code + c->len, e.b, in.len);
-	c->undefined = undefined;
 	c->len += in.len;
 	return true;
 no:
@@ -530,15 +493,12 @@ no:
 
 void isa_case_bytes(struct isa_case *c, const u8 *bytes, unsigned len)
 {
-	bool tests;
-
 	memcpy(c->code + c->len, bytes, len);
 	while (len) {
 		struct sc_insn in;
 
 		if (sc_decode(NULL, c->bits, bytes, MIN(len, 15u), &in) != SC_DEC_OK)
 			in.len = len;
-		c->undefined = undefined_after(bytes, in.len, c->bits, c->undefined, &tests);
 		c->len += in.len;
 		bytes += in.len;
 		len -= in.len;

@@ -49,14 +49,14 @@ static void judge(const char *family, u64 seed)
 	cases++;
 	if (verbose) {
 		fprintf(stderr, "%s -s %#llx\n", family, (unsigned long long)seed);
-		isa_print_code(&the_case);
+		isa_print_code(&the_case, stderr);
 	}
 	isa_run(&isa_native, &the_case, &want);
 	for (unsigned i = 0; isa_engines[i]; i++) {
 		if (only && only != isa_engines[i])
 			continue;
 		isa_run(isa_engines[i], &the_case, &got);
-		if (!isa_compare(&the_case, isa_engines[i]->name, &want, &got))
+		if (!isa_compare(&the_case, isa_engines[i]->name, &want, &got, stderr))
 			continue;
 		fprintf(stderr, "  again: isa_test -f %s -n 0 -s %#llx\n\n", family,
 			(unsigned long long)seed);
@@ -172,10 +172,7 @@ int main(int argc, char **argv)
 		default: return 2;
 		}
 	}
-	isa_arena_create();
-	isa_native.init();
-	for (unsigned i = 0; isa_engines[i]; i++)
-		isa_engines[i]->init();
+	isa_start();
 	if (bytes) {
 		given_bytes(bytes, rounds, seed, bits);
 	} else {
@@ -183,9 +180,7 @@ int main(int argc, char **argv)
 			if (!family || !strcmp(family, families[i].name))
 				run_family(&families[i], rounds, seed);
 	}
-	for (unsigned i = 0; isa_engines[i]; i++)
-		if (isa_engines[i]->fini)
-			isa_engines[i]->fini();
+	isa_stop();
 	printf("%u cases, %u failures\n", cases, failures);
 	return failures != 0;
 }

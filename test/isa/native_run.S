@@ -78,6 +78,8 @@ isa_native_exit:
 	mov	host_rsp(%rip), %rsp
 	pushfq
 	pop	136(%rdi)
+	push	$0x202			/* no AC, TF, NT of the guest's */
+	popfq
 	mov	guest_rsp(%rip), %rax
 	mov	%rax, 32(%rdi)
 	mov	guest_rdi(%rip), %rax

@@ -4,7 +4,6 @@
  * One vCPU in long mode at CPL 3, paging on, memory only the arena. Interrupts never
  * come. The dispatch loop is not used: an engine here is the smallest loop around its
  * entry point, so that what differs is its fault. */
-#include <cpuid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,11 @@
 #include "accel/soft/mmu/mmu.h"
 #include "soft.h"
 
+#define TSS (ISA_SYSTEM + 0x800)
+#define IDT (ISA_SYSTEM + 0x1000)
+#define STACK_TOP (ISA_SYSTEM + 0x4000)
+#define HANDLERS (ISA_SYSTEM + 0x5000) /* 16 bytes a vector */
+#define KERNEL_CS 0x10
 #define MAX_STEPS 200000u
 
 static struct sc_vm vm;
@@ -26,63 +30,101 @@ void isa_no_mmio(void *m, unsigned cpu, gpa_t gpa, void *data, unsigned len, boo
 	exit(2);
 }
 
-static void copy_cpuid(struct sc_vcpu *cpu, u32 leaf, u32 subleaf, bool has_subleaf)
-{
-	struct cpuid_entry *e = &cpu->cpuid[cpu->num_cpuid++];
-
-	e->leaf = leaf;
-	e->subleaf = subleaf;
-	e->has_subleaf = has_subleaf;
-	__cpuid_count(leaf, subleaf, e->eax, e->ebx, e->ecx, e->edx);
-}
-
-static void segments(struct sc_vcpu *cpu, unsigned bits)
+/* As Linux has them in a process: FS and GS are null selectors with a base */
+static void segments(struct sc_vcpu *cpu, const struct isa_case *c)
 {
 	const u32 common = X86_SEG_S | X86_SEG_P | X86_SEG_G | 3u << X86_SEG_DPL_SHIFT;
+	unsigned bits = c ? c->bits : 8;
 
 	for (unsigned i = 0; i < 6; i++)
 		cpu->seg[i] = (struct x86_segment){ .limit = ~0u, .attr = common | X86_SEG_DB | 3,
-						    .sel = 0x2b };
+						    .sel = ISA_DS };
 	cpu->seg[X86_CS].attr = common | 0xb | (bits == 8 ? X86_SEG_L : X86_SEG_DB);
-	cpu->seg[X86_CS].sel = bits == 8 ? 0x33 : 0x23;
+	cpu->seg[X86_CS].sel = bits == 8 ? ISA_CS64 : ISA_CS32;
+	cpu->seg[X86_FS] = (struct x86_segment){ .base = c ? c->in.fs_base : 0, .attr = X86_SEG_UNUSABLE };
+	cpu->seg[X86_GS] = (struct x86_segment){ .base = c ? c->in.gs_base : 0, .attr = X86_SEG_UNUSABLE };
 	cpu->cpl = 3;
 	sc_seg_changed(cpu);
 	sc_mode_update(cpu);
 }
 
+static void tables(void)
+{
+	u64 *idt = (u64 *)IDT, rsp0 = STACK_TOP;
+	u16 no_ports = 0x68;
+
+	memset((void *)TSS, 0, 0x80);
+	memcpy((u8 *)TSS + 0x66, &no_ports, 2);
+	memcpy((u8 *)TSS + 4, &rsp0, 8);
+	memset((void *)HANDLERS, 0xf4, 0x1000);
+	for (unsigned i = 0; i < 32; i++) {
+		u64 at = HANDLERS + 16 * i;
+		u64 type = i == X86_VEC_BP || i == X86_VEC_OF ? 0xee00 : 0x8e00;
+
+		idt[2 * i] = (at & 0xffff) | (u64)KERNEL_CS << 16 | type << 32 |
+			     (at >> 16 & 0xffff) << 48;
+		idt[2 * i + 1] = at >> 32;
+	}
+}
+
+bool isa_cpu_frame(struct sc_vcpu *cpu, const struct isa_case *c, struct isa_result *r)
+{
+	u64 vector = (cpu->rip - HANDLERS) / 16, end = c->bits == 8 ? ISA_EXIT : ISA_EXIT32;
+	const u64 *frame = (const u64 *)cpu->gpr[X86_RSP];
+
+	if (cpu->cpl || vector >= 32)
+		return false;
+	if (isa_has_error((int)vector))
+		r->error = (u32)*frame++;
+	memcpy(r->out.gpr, cpu->gpr, sizeof(cpu->gpr));
+	r->out.gpr[X86_RSP] = frame[3];
+	r->out.rip = frame[0];
+	r->out.rflags = frame[2];
+	r->out.fs_base = cpu->seg[X86_FS].base;
+	r->out.gs_base = cpu->seg[X86_GS].base;
+	r->vector = (int)vector;
+	r->fault_addr = vector == X86_VEC_PF ? cpu->cr2 : 0;
+	if (vector == X86_VEC_BP && r->out.rip == end + 1) {
+		r->vector = ISA_NO_FAULT;
+		r->out.rip--;
+	}
+	return true;
+}
+
 void isa_cpu_setup(struct sc_vcpu *cpu)
 {
-	cpu->num_cpuid = 0;
-	copy_cpuid(cpu, 0, 0, false);
-	copy_cpuid(cpu, 1, 0, false);
-	copy_cpuid(cpu, 7, 0, true);
-	copy_cpuid(cpu, 7, 1, true);
-	copy_cpuid(cpu, 0xd, 0, true);
-	copy_cpuid(cpu, 0xd, 1, true);
-	copy_cpuid(cpu, 0x80000000, 0, false);
-	copy_cpuid(cpu, 0x80000001, 0, false);
-	cpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
+	tables();
+	/* What guests are shown; the host runs the same instructions */
+	cpu->num_cpuid = sc_cpuid_model(cpu->cpuid, ACCEL_MAX_CPUID, 1000000000);
+	sc_cpuid_changed(cpu);
+	cpu->gdt = (struct x86_table){ .base = ISA_GDT, .limit = ISA_GDT_LIMIT };
+	cpu->idt = (struct x86_table){ .base = IDT, .limit = 0x1ff };
+	cpu->seg[X86_TR] = (struct x86_segment){ .base = TSS, .limit = 0x67,
+						 .attr = X86_SEG_P | 0xb, .sel = 0x40 };
+	cpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM |
+		   X86_CR0_PG;
 	cpu->cr3 = ISA_CR3;
 	cpu->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE |
 		   X86_CR4_FSGSBASE;
 	cpu->efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_NXE | X86_EFER_SCE;
 	cpu->xcr0 = sc_fpu_components(cpu);
-	cpu->maxphyaddr_rsvd = 0x000fc00000000000ull;
 	sc_fpu_reset(cpu);
-	segments(cpu, 8);
+	segments(cpu, NULL);
 	mmu_flush_all(cpu);
 }
 
 void isa_cpu_load(struct sc_vcpu *cpu, const struct isa_case *c)
 {
-	segments(cpu, c->bits);
+	segments(cpu, c);
 	memcpy(cpu->gpr, c->in.gpr, sizeof(cpu->gpr));
-	cpu->rip = ISA_CODE;
+	cpu->rip = ISA_CODE + c->start;
 	cpu->rflags = (c->in.rflags & 0xcd5) | 0x202;
 	memcpy(cpu->xsave, c->in.xsave, ISA_XSAVE_LEN);
 	cpu->fpu_live = false;
 	cpu->int_shadow = 0;
 	cpu->rf_next = false;
+	cpu->exc_pending_db = false;
+	sc_mode_update(cpu);
 }
 
 static void init(void)
@@ -104,52 +146,86 @@ static void init(void)
 	memset(v, 0, sizeof(*v));
 	v->vm = &vm;
 	v->self = (u64)v;
+	v->store_gpa = ~0ull;
 	vm.cpu[0] = v;
 	isa_cpu_setup(v);
-	if (sc_interp_init(v) || sc_fault_install()) {
+	if (sc_interp_init(v) || sc_native_init(v) || sc_fault_install()) {
 		fprintf(stderr, "cannot set up the interpreter\n");
 		exit(2);
 	}
 	cache_guest_enter(v);
 }
 
-static void store(struct isa_result *r, int vector)
+bool isa_exposed(const struct sc_insn *in)
 {
-	sc_fpu_save(v);
-	sc_fault_leave();
-	memcpy(r->out.gpr, v->gpr, sizeof(v->gpr));
-	r->out.rip = v->rip;
-	r->out.rflags = v->rflags;
-	memcpy(r->out.xsave, v->xsave, ISA_XSAVE_LEN);
-	r->vector = vector;
-	r->fault_addr = vector == X86_VEC_PF ? v->exc.cr2 : 0;
-	if (v->broken[0]) {
-		fprintf(stderr, "the vCPU is broken: %s\n", v->broken);
-		exit(2);
-	}
+	struct sc_nat e = { 0 };
+
+	if (in->cls == SC_C_UD)
+		return false;
+	if (in->cls != SC_C_NATIVE)
+		return sc_interp_has(v, in->feature);
+	sc_native_classify(in, &e);
+	return e.kind != SC_NAT_UD && v->native->have >> e.feature & 1 &&
+	       (e.check != SC_NAT_C_VEX || v->native->have & BIT(SC_NF_AVX));
 }
 
+#define DELIVERED 100 /* in the guest's way already */
+
 /* Registers are lost at the second return of __builtin_setjmp, hence a frame of its own */
-static __attribute__((noinline)) int steps(u64 end, unsigned max)
+static __attribute__((noinline)) int steps(u64 end, struct isa_result *r)
 {
+	u64 at;
+
 	if (__builtin_setjmp(v->throw_buf))
 		return v->exc.vector;
-	for (unsigned i = 0; i < max && v->rip != end; i++)
+	for (r->steps = 0; r->steps < MAX_STEPS && v->rip != end; r->steps++) {
+		at = v->rip - ISA_CODE;
+		v->exc_pending_db = v->rflags & X86_FLAG_TF;
+		v->int_shadow = 0;
 		sc_interp_one(v);
+		if (at < ISA_CODE_LEN && !v->rf_next)
+			r->seen[at / 64] |= BIT64(at % 64);
+		if (!v->cpl) { /* INT n */
+			v->exc_pending_db = false;
+			return DELIVERED;
+		}
+		if (v->exc_pending_db && v->int_shadow != 2)
+			return X86_VEC_DB;
+	}
 	return ISA_NO_FAULT;
 }
 
 static void interp_run(const struct isa_case *c, struct isa_result *r)
 {
+	u64 end = c->bits == 8 ? ISA_EXIT : ISA_EXIT32;
 	int vector;
 
+	memset(r->seen, 0, sizeof(r->seen));
 	isa_cpu_load(v, c);
-	sc_cache_invalidate(&vm, v, ISA_CODE, 4096);
+	sc_cache_invalidate(&vm, v, ISA_CODE, ISA_CODE_LEN);
 	v->code_written = false;
 	sc_fault_enter(v, NULL);
-	vector = steps(ISA_CODE + c->len, MAX_STEPS);
-	store(r, vector);
-	r->gave_up = vector == ISA_NO_FAULT && r->out.rip != ISA_CODE + c->len;
+	vector = steps(end, r);
+	sc_fpu_save(v);
+	sc_fault_leave();
+	memcpy(r->out.xsave, v->xsave, ISA_XSAVE_LEN);
+	if (v->broken[0]) {
+		fprintf(stderr, "the vCPU is broken: %s\n", v->broken);
+		exit(2);
+	}
+	if (vector == DELIVERED) {
+		r->gave_up = !isa_cpu_frame(v, c, r);
+		return;
+	}
+	memcpy(r->out.gpr, v->gpr, sizeof(v->gpr));
+	r->out.rip = v->rip;
+	r->out.rflags = v->rflags;
+	r->out.fs_base = v->seg[X86_FS].base;
+	r->out.gs_base = v->seg[X86_GS].base;
+	r->vector = vector;
+	r->error = isa_has_error(vector) ? v->exc.error : 0;
+	r->fault_addr = vector == X86_VEC_PF ? v->exc.cr2 : 0;
+	r->gave_up = vector == ISA_NO_FAULT && r->out.rip != end;
 }
 
 const struct isa_engine isa_interp = { .name = "interp", .init = init, .run = interp_run };

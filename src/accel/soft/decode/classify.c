@@ -370,4 +370,9 @@ void sc_classify(struct sc_insn *in)
 	in->feature = SC_F_NONE;
 	if (!moves(in) && !arithmetic(in) && !conditional(in) && !branches(in))
 		system_insns(in);
+	if (in->cls == SC_C_NOP && in->map == 1 && in->opcode == 0x0d && !(in->flags & SC_I_MEM))
+		in->cls = SC_C_NOP_OR_UD;
+	/* POPCNT, TZCNT... with VEX are Xeon Phi's */
+	if (in->encoding != SC_ENC_LEGACY && in->cls != SC_C_NATIVE && in->cls != SC_C_BMI)
+		in->cls = SC_C_UD;
 }

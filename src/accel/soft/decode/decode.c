@@ -317,6 +317,19 @@ static void correct_masks(struct sc_insn *in)
 		in->fl_killed = 0;
 }
 
+/* F3 90 is PAUSE, but with REX.B it is XCHG with R8, whose F3 means nothing. Zydis 4.0 takes it for
+ * PAUSE: let it see the bytes without. */
+static bool is_xchg_r8(const ZydisDecodedInstruction *zi)
+{
+	return zi->mnemonic == ZYDIS_MNEMONIC_PAUSE && zi->raw.rex.B;
+}
+
+static void hide_f3(const u8 *buf, unsigned len, u8 *out)
+{
+	for (unsigned i = 0; i < len; i++)
+		out[i] = buf[i] == 0xf3 ? 0x3e : buf[i];
+}
+
 enum sc_decode_result sc_decode(struct sc_vcpu *v, unsigned code, const u8 *buf, unsigned len,
 				struct sc_insn *in)
 {
@@ -329,6 +342,12 @@ enum sc_decode_result sc_decode(struct sc_vcpu *v, unsigned code, const u8 *buf,
 		sc_fpu_save(v);
 	init_decoder(&dec, code);
 	status = ZydisDecoderDecodeFull(&dec, buf, MIN(len, 15), &zi, ops);
+	if (ZYAN_SUCCESS(status) && unlikely(is_xchg_r8(&zi))) {
+		u8 other[15];
+
+		hide_f3(buf, zi.length, other);
+		status = ZydisDecoderDecodeFull(&dec, other, zi.length, &zi, ops);
+	}
 	if (status == ZYDIS_STATUS_NO_MORE_DATA)
 		return len < 15 ? SC_DEC_MORE : SC_DEC_TOO_LONG;
 	if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG)

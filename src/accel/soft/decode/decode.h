@@ -115,6 +115,7 @@ enum sc_class {
 	SC_C_HYPERCALL, /* vmcall vmmcall */
 	SC_C_RDRAND,	/* rdrand rdseed (0, 1) */
 	SC_C_MOVNTI,
+	SC_C_NOP_OR_UD, /* 0F 0D with a register: a NOP on Intel, #UD on AMD */
 	SC_NUM_CLASSES
 };
 

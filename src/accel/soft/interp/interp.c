@@ -65,6 +65,7 @@ static sc_handler *const handlers[SC_NUM_CLASSES] = {
 	[SC_C_BOUND] = sc_h_bound,
 	[SC_C_ARPL] = sc_h_arpl,
 	[SC_C_NOP] = sc_h_nop,
+	[SC_C_NOP_OR_UD] = sc_h_nop_or_ud,
 	[SC_C_MOVS] = sc_h_movs,
 	[SC_C_CMPS] = sc_h_cmps,
 	[SC_C_SCAS] = sc_h_scas,
@@ -163,6 +164,13 @@ static void learn_features(struct sc_vcpu *v, struct sc_interp_cache *c)
 	c->features_known = true;
 }
 
+bool sc_interp_has(struct sc_vcpu *v, unsigned f)
+{
+	if (!v->interp->features_known)
+		learn_features(v, v->interp);
+	return v->interp->feature[f];
+}
+
 /* What an instruction is on a CPU without its feature */
 static void without_feature(struct sc_insn *in)
 {
@@ -252,9 +260,7 @@ static const struct sc_insn *fetch(struct sc_vcpu *v, unsigned code)
 		in->len = 0;
 		sc_ud(v);
 	}
-	if (!c->features_known)
-		learn_features(v, c);
-	if (!c->feature[in->feature])
+	if (!sc_interp_has(v, in->feature))
 		without_feature(in);
 	return in;
 }

@@ -13,6 +13,9 @@
 /* @next: rip of the following instruction, cut to the code size */
 typedef u64 sc_handler(struct sc_vcpu *v, const struct sc_insn *in, u64 next);
 
+/* Does the guest's CPUID show @f (enum sc_feature)? */
+bool sc_interp_has(struct sc_vcpu *v, unsigned f);
+
 /* ------------------------------------------------ native.c, not of this list */
 
 /* Run an instruction that is not integer (x87, MMX, SSE, AVX, AES...) on the host. Checks
@@ -142,7 +145,7 @@ sc_handler sc_h_shift, sc_h_shd;
 sc_handler sc_h_bt, sc_h_scan, sc_h_bswap, sc_h_movbe, sc_h_crc32, sc_h_bmi, sc_h_adx;
 sc_handler sc_h_mov, sc_h_movzx, sc_h_movsx, sc_h_mov_seg, sc_h_load_far, sc_h_xchg, sc_h_xadd,
 	sc_h_cmpxchg, sc_h_cmpxchg8b, sc_h_cmov, sc_h_setcc, sc_h_lea, sc_h_lahf, sc_h_sahf,
-	sc_h_flag, sc_h_salc, sc_h_xlat, sc_h_cbw, sc_h_cwd, sc_h_bound, sc_h_arpl, sc_h_nop;
+	sc_h_flag, sc_h_salc, sc_h_xlat, sc_h_cbw, sc_h_cwd, sc_h_bound, sc_h_arpl, sc_h_nop, sc_h_nop_or_ud;
 sc_handler sc_h_push, sc_h_pop, sc_h_pusha, sc_h_popa, sc_h_pushf, sc_h_popf, sc_h_enter,
 	sc_h_leave;
 sc_handler sc_h_movs, sc_h_cmps, sc_h_scas, sc_h_lods, sc_h_stos, sc_h_ins, sc_h_outs;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* accel/soft/interp/mov.c - Moves, exchanges and small register work */
 #include "accel/soft/interp/operand.h"
+#include "accel/soft/sys/sys_int.h"
 
 u64 sc_h_mov(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 {
@@ -343,13 +344,26 @@ static u64 do_arpl(u64 old, u64 src, unsigned size, unsigned sub, u64 *ax)
 
 u64 sc_h_arpl(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 {
+	u64 src = sc_op_read(v, in, 1);
+
 	if (!sc_prot_not_vm86(v))
 		sc_ud(v);
-	sc_modify(v, in, do_arpl, sc_op_read(v, in, 1), false);
+	/* What need not change is not stored: the page may be read-only */
+	if ((sc_op_read(v, in, 0) & 3) < (src & 3))
+		sc_modify(v, in, do_arpl, src, false);
+	else
+		v->rflags &= ~(u64)X86_FLAG_ZF;
 	return next;
 }
 
 u64 sc_h_nop(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 {
+	return next;
+}
+
+u64 sc_h_nop_or_ud(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
+{
+	if (cpuid_is_amd(v))
+		sc_ud(v);
 	return next;
 }

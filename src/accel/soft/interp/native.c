@@ -265,6 +265,14 @@ static void check_aligned(struct sc_vcpu *v, gva_t a, unsigned size)
 		sc_gp0(v);
 }
 
+/* Alignment checks (SDM 3A 6.15, #AC) come before the page is looked at */
+static void check_ac(struct sc_vcpu *v, gva_t a, unsigned align)
+{
+	if (unlikely(v->rflags & X86_FLAG_AC) && a & (align - 1) && v->cpl == 3 &&
+	    v->cr0 & X86_CR0_AM)
+		sc_throw_error(v, X86_VEC_AC, 0);
+}
+
 /* Place in the buffer that has the alignment of @a */
 static u8 *bounce_at(struct sc_vcpu *v, gva_t a)
 {
@@ -283,6 +291,7 @@ static void run_mem(struct sc_vcpu *v, const struct sc_insn *in, const struct sc
 	a = sc_lin_any(v, in->seg, sc_ea(v, in), size, write);
 	if (e->flags & SC_NAT_F_ALIGNED)
 		check_aligned(v, a, size);
+	check_ac(v, a, size == 10 ? 8 : MIN(size, 16u));
 	p = write ? sc_rw_ptr(v, a, size) : sc_r_ptr(v, a, size);
 	if (likely(p)) {
 		sc_native_call(v, e, p);
@@ -309,6 +318,7 @@ static void run_env_store(struct sc_vcpu *v, const struct sc_insn *in, const str
 	gva_t a = sc_lin_any(v, in->seg, sc_ea(v, in), size, true);
 	u8 *buf = bounce_at(v, a);
 
+	check_ac(v, a, opsize);
 	sc_check_write(v, a, size);
 	sc_native_call(v, e, buf);
 	if (opsize == 2) {
@@ -327,6 +337,7 @@ static void run_env_load(struct sc_vcpu *v, const struct sc_insn *in, const stru
 	gva_t a = sc_lin_any(v, in->seg, sc_ea(v, in), size, false);
 	u8 *buf = bounce_at(v, a);
 
+	check_ac(v, a, sc_native_env_size(in));
 	sc_read_bytes(v, a, buf, size);
 	sc_native_call(v, e, buf);
 }

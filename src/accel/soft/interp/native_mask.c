@@ -84,8 +84,9 @@ void sc_native_maskmov(struct sc_vcpu *v, const struct sc_insn *in)
 	}
 	for (unsigned i = 0; i < n; i++)
 		any |= m[i] & 0x80;
+	/* the segment is looked at even if nothing is stored */
+	a = sc_lin_any(v, in->seg, di, n, true);
 	if (any) {
-		a = sc_lin_any(v, in->seg, di, n, true);
 		/* Faults may come for bytes that are masked out (SDM 2, MASKMOVDQU), as on AMD */
 		sc_check_write(v, a, n);
 		for (unsigned i = 0; i < n; i++)

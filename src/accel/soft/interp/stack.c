@@ -105,21 +105,18 @@ u64 sc_h_enter(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 	u64 stack_mask = sc_addr_mask(sc_stack_size(v)), frame, final;
 	unsigned n = level ? level - 1 : 0;
 
-	for (unsigned i = 0; i < n; i++)
-		sc_read(v, slot(v, bp - (i + 1) * size, size, false), size);
+	/* One after the other, as pushes: the frames may overlap, and what was pushed before a fault
+	 * stays below the stack pointer, where it will be pushed again */
 	frame = sp - size;
-	for (unsigned i = 0; i < n + 1 + (level ? 1 : 0); i++)
-		sc_check_write(v, slot(v, sp - (i + 1) * size, size, true), size);
-	final = sp - (n + 1 + (level ? 1 : 0)) * size - (u16)in->imm;
-	/* the last word of the frame must take a store, or ENTER faults */
-	sc_check_write(v, slot(v, final, 1, true), 1);
 	sc_write(v, slot(v, frame, size, true), bp, size);
-	/* one after the other: the frames may overlap */
 	for (unsigned i = 1; i <= n; i++)
 		sc_write(v, slot(v, frame - i * size, size, true),
 			 sc_read(v, slot(v, bp - i * size, size, false), size), size);
 	if (level)
 		sc_write(v, slot(v, frame - level * size, size, true), frame & stack_mask, size);
+	final = sp - (n + 1 + (level ? 1 : 0)) * size - (u16)in->imm;
+	/* the last word of the frame must take a store, or ENTER faults */
+	sc_check_write(v, slot(v, final, 1, true), 1);
 	v->gpr[X86_RSP] = sc_stack_add(v, (s64)(final - sp));
 	sc_set_gpr(v, X86_RBP, frame, size);
 	return next;

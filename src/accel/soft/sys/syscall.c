@@ -99,9 +99,11 @@ void sc_sysexit(struct sc_vcpu *v, unsigned opsize)
 	u16 cs = v->msr.sysenter_cs & 0xfffc;
 	u64 rip = v->gpr[X86_RDX], rsp = v->gpr[X86_RCX];
 
+	if (v->cpl)
+		sc_gp0(v);
 	if (sc_long_mode(v) && cpuid_is_amd(v))
 		sc_ud(v);
-	if (!sc_protected(v) || !cs || v->cpl)
+	if (!sc_protected(v) || !cs)
 		sc_gp0(v);
 	if (opsize == 8) {
 		if (!sc_canonical(rip) || !sc_canonical(rsp))
