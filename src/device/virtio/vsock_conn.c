@@ -416,17 +416,32 @@ ssize_t conn_read(struct conn *c, const struct iovec *iov, int n)
 	return 0;
 }
 
+/* Bytes that it has not been asked for yet */
+static bool host_has_bytes(const struct conn *c)
+{
+	int n = 0;
+
+	return ioctl(c->fd, FIONREAD, &n) || n;
+}
+
+/* It closed both directions. What it wrote before can still be read, if anybody wants it. */
+static void host_hung_up(struct conn *c)
+{
+	if (c->guest_shut & VSOCK_SHUT_RCV || !host_has_bytes(c))
+		host_shut(c, VSOCK_SHUT_BOTH);
+	host_deaf(c);
+}
+
 static void host_ready(void *arg, u32 events)
 {
 	struct conn *c = arg;
-	int unread = 0;
 
 	if (events & (EPOLLHUP | EPOLLERR))
 		c->hup = true;
 	switch (c->state) {
 	case CONN_REQUESTED:
 		/* Gave up before the guest answered; who wrote something first wants it delivered */
-		if (c->hup && !ioctl(c->fd, FIONREAD, &unread) && !unread)
+		if (c->hup && !host_has_bytes(c))
 			conn_kill(c, c->requested);
 		return;
 	case CONN_OPEN:
@@ -435,10 +450,7 @@ static void host_ready(void *arg, u32 events)
 		if (events & EPOLLOUT && !buf_flush(c))
 			return;
 		if (c->hup)
-			host_deaf(c);
-		/* Bytes that it wrote before can still be read, if anybody wants them */
-		if (c->hup && c->guest_shut & VSOCK_SHUT_RCV)
-			host_shut(c, VSOCK_SHUT_SEND);
+			host_hung_up(c);
 		conn_update(c);
 		return;
 	case CONN_DEAD:
