@@ -182,6 +182,28 @@ HK_API int hk_vm_vsock_listen(struct hk_vm *vm, uint32_t port, int *fd,
  * -EAGAIN when @listen_fd was made non-blocking and none waits; -ECONNABORTED: the VM was destroyed */
 HK_API int hk_vsock_accept(int listen_fd, int *fd, uint32_t *guest_port) HK_MUST_CHECK;
 
+/* --------------------------------------------------- balloon and console */
+
+/* What virtio-balloon knows. Fields of the guest's statistics are UINT64_MAX while unknown. */
+struct hk_balloon_info {
+	size_t size;		     /* sizeof(struct hk_balloon_info) of the caller */
+	uint64_t target_bytes;	     /* what the guest was asked to do without */
+	uint64_t actual_bytes;	     /* what it says it does without */
+	uint64_t given_back_bytes;   /* by balloon and free page reports, since the start */
+	uint64_t age_ms;	     /* of what follows; each call asks the guest for newer ones */
+	uint64_t free_bytes, total_bytes, available_bytes, cache_bytes;
+	uint64_t swap_in_bytes, swap_out_bytes;
+	uint64_t major_faults, minor_faults;
+};
+
+/* [any] Ask the guest to do without @bytes of its memory; 0 gives all back to it. Takes effect when
+ * the guest gets to it. 0; -ENODEV: no virtio-balloon, or the VM does not run */
+HK_API int hk_vm_balloon_set(struct hk_vm *vm, uint64_t bytes) HK_MUST_CHECK;
+/* [any] 0; -ENODEV as above */
+HK_API int hk_vm_balloon_info(struct hk_vm *vm, struct hk_balloon_info *info) HK_MUST_CHECK;
+/* [any] The terminal behind the first console of virtio-console has this size now. 0; -ENODEV */
+HK_API int hk_vm_console_size(struct hk_vm *vm, unsigned columns, unsigned rows) HK_MUST_CHECK;
+
 /* ----------------------------------------------------------------- boot */
 
 /* [setup] What runs first; the last call wins. Files are opened and checked here,

@@ -161,6 +161,37 @@ void hk_vm_power_button(struct hk_vm *vm)
 		machine_power_button(vm->m);
 }
 
+int hk_vm_balloon_set(struct hk_vm *vm, uint64_t bytes)
+{
+	u64 b = bytes;
+
+	return vm ? machine_control(vm->m, DEV_BALLOON_SET, &b) : -EINVAL;
+}
+
+int hk_vm_balloon_info(struct hk_vm *vm, struct hk_balloon_info *info)
+{
+	struct hk_balloon_info all = { .size = sizeof(all) };
+	int rc;
+
+	if (!vm || !info || info->size < sizeof(info->size) || info->size > 4096)
+		return -EINVAL;
+	rc = machine_control(vm->m, DEV_BALLOON_INFO, &all);
+	if (rc)
+		return rc;
+	all.size = info->size;
+	memcpy(info, &all, MIN(all.size, sizeof(all)));
+	return 0;
+}
+
+int hk_vm_console_size(struct hk_vm *vm, unsigned columns, unsigned rows)
+{
+	u16 size[2] = { (u16)columns, (u16)rows };
+
+	if (!vm || columns > UINT16_MAX || rows > UINT16_MAX)
+		return -EINVAL;
+	return machine_control(vm->m, DEV_CONSOLE_SIZE, size);
+}
+
 const char *hk_vm_fault_text(const struct hk_vm *vm)
 {
 	return vm ? machine_fault_text(vm->m) : "";

@@ -52,6 +52,13 @@ struct dev_env {
 
 enum dev_reset { DEV_RESET_POWER_ON, DEV_RESET_WARM };
 
+/* What only some kinds of devices understand */
+enum dev_control {
+	DEV_BALLOON_SET,  /* u64 *: bytes that the guest shall do without */
+	DEV_BALLOON_INFO, /* struct hk_balloon_info * */
+	DEV_CONSOLE_SIZE, /* u16[2]: columns, rows */
+};
+
 struct dev_class {
 	const char *name;	     /* "virtio-blk": option name, probe argument, snapshot section */
 	const char *help;	     /* one line */
@@ -66,6 +73,7 @@ struct dev_class {
 	void (*stop)(struct dev *d);  /* [setup] after it no callback runs, no guest byte changes; idempotent */
 	void (*reset)(struct dev *d, enum dev_reset kind);  /* [vCPUs parked] */
 	void (*dump)(struct dev *d, struct strbuf *out);    /* [any] state for humans */
+	int (*control)(struct dev *d, enum dev_control what, void *arg); /* [any] NULL or -ENOTSUP: not ours */
 	void (*fini)(struct dev *d);  /* [setup] also after a failed init */
 };
 

@@ -491,6 +491,20 @@ void machine_power_button(struct machine *m)
 		power_button(m->power);
 }
 
+int machine_control(struct machine *m, enum dev_control what, void *arg)
+{
+	int rc;
+
+	if (atomic_load(&m->phase) != MACHINE_STARTED)
+		return -ENODEV;
+	for (const struct slot *s = m->slots; s; s = s->next) {
+		rc = s->cls->control ? s->cls->control(s->dev, what, arg) : -ENOTSUP;
+		if (rc != -ENOTSUP)
+			return rc;
+	}
+	return -ENODEV;
+}
+
 const char *machine_fault_text(const struct machine *m)
 {
 	if (!atomic_load(&m->fault_ready) || !m->fault.s)
@@ -518,6 +532,10 @@ size_t machine_stats(struct machine *m, char *buf, size_t n)
 		   (unsigned long long)bus_unclaimed(&m->pio_bus));
 	if (m->ops->stats)
 		m->ops->stats(m->avm, &b);
+	if (atomic_load(&m->phase) == MACHINE_STARTED)
+		for (const struct slot *s = m->slots; s; s = s->next)
+			if (s->cls->dump)
+				s->cls->dump(s->dev, &b);
 	need = b.len;
 	if (n) {
 		size_t take = MIN(need, n - 1);

@@ -7,6 +7,7 @@
 #define MACHINE_MACHINE_H
 
 #include "base/types.h"
+#include "device/dev.h"
 #include "hyperkit/hyperkit.h"
 
 struct machine;
@@ -34,6 +35,8 @@ void machine_stop(struct machine *m);
 int machine_pause(struct machine *m);
 int machine_resume(struct machine *m);
 void machine_power_button(struct machine *m);
+/* [any] Ask the devices in slots, lowest first, until one understands. -ENODEV: none, or not running */
+int machine_control(struct machine *m, enum dev_control what, void *arg);
 const char *machine_fault_text(const struct machine *m);
 size_t machine_stats(struct machine *m, char *buf, size_t n);
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/range.h"
 
@@ -92,6 +93,28 @@ int mem_iov(const struct mem *m, gpa_t gpa, u64 len, bool writable, struct iovec
 		len -= n;
 	}
 	return count;
+}
+
+s64 mem_discard(struct mem *m, gpa_t gpa, u64 len)
+{
+	u64 start = ALIGN_UP(gpa, PAGE_BYTES), end = ALIGN_DOWN(gpa + len, PAGE_BYTES);
+	u64 done = 0;
+	u8 *p;
+
+	if (gpa + len < gpa || start < gpa)
+		return -EFAULT;
+	for (gpa = start; gpa < end;) {
+		u64 n = piece(m, gpa, end - gpa, true, &p);
+
+		if (!n)
+			return -EFAULT;
+		if (madvise(p, n, MADV_DONTNEED))
+			return -errno;
+		mem_wrote(m, gpa, n);
+		gpa += n;
+		done += n;
+	}
+	return (s64)done;
 }
 
 void mem_wrote(struct mem *m, gpa_t gpa, u64 len)

@@ -38,6 +38,9 @@ int mem_read(const struct mem *m, gpa_t gpa, void *buf, u64 len) MUST_CHECK;
 int mem_write(struct mem *m, gpa_t gpa, const void *buf, u64 len) MUST_CHECK;
 /* [any] Pieces of [gpa, gpa+len) as iovecs. Return: count, -EFAULT, -E2BIG above @max */
 int mem_iov(const struct mem *m, gpa_t gpa, u64 len, bool writable, struct iovec *iov, int max) MUST_CHECK;
+/* [any] Give the host back the whole pages inside [gpa, gpa+len): they read as zeros and cost nothing
+ * until touched. Tells the accelerator. Return: bytes given back, -EFAULT outside RAM, -errno */
+s64 mem_discard(struct mem *m, gpa_t gpa, u64 len);
 /* [any] Tell the accelerator, after direct stores: store first, tell afterwards */
 void mem_wrote(struct mem *m, gpa_t gpa, u64 len);
 

@@ -256,6 +256,11 @@ void vq_unpop(struct vq *q, struct vq_chain *c)
 	q->popped--;
 }
 
+gpa_t vq_in_gpa(const struct vq_chain *c, unsigned i)
+{
+	return c->priv->piece[c->num_out + i].gpa;
+}
+
 /* ------------------------------------------------------------------ pushing */
 
 static void tell_stores(struct vq *q, const struct vq_chain *c, u64 left)

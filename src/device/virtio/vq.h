@@ -87,6 +87,9 @@ size_t vq_write(struct vq_chain *c, size_t off, const void *buf, size_t len);
 /* Set bytes of c->in. Return: bytes */
 size_t vq_write_zero(struct vq_chain *c, size_t off, size_t len);
 
+/* Guest address of piece @i of c->in, for those who deal in memory itself (balloon) */
+gpa_t vq_in_gpa(const struct vq_chain *c, unsigned i);
+
 /* The same on any iovecs */
 size_t iov_bytes(const struct iovec *iov, unsigned n);
 size_t iov_read(const struct iovec *iov, unsigned n, size_t off, void *buf, size_t len);
