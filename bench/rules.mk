@@ -22,3 +22,13 @@ bench-cpu: ## software CPU against native and QEMU TCG: docs/performance (ROUNDS
 	@tools/guest-images cloud
 	@B=$(B) bench/cpu/run
 .PHONY: bench-cpu
+
+# Needs the library's insides
+$(B)/bench/decode: bench/decode.c $(B)/obj/libinternal.a
+	$(call say,BENCH,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_BASE) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS)
+CODE ?= /lib/x86_64-linux-gnu/libc.so.6 /bin/bash
+bench-decode: $(B)/bench/decode ## ns to decode an instruction of real code (CODE="file...")
+	$(Q)$(B)/bench/decode $(CODE)
+.PHONY: bench-decode

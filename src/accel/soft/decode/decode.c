@@ -8,6 +8,7 @@
 #include <Zydis/Zydis.h>
 
 #include "accel/soft/decode/classify.h"
+#include "accel/soft/decode/fast.h"
 #include "accel/soft/soft.h"
 
 _Static_assert(sizeof(struct sc_insn) <= 96, "the decode cache relies on it being small");
@@ -79,10 +80,11 @@ static void register_operand(struct sc_op *op, ZydisRegister r)
 	case ZYDIS_REGCLASS_CONTROL: op->kind = SC_OP_CR; break;
 	case ZYDIS_REGCLASS_DEBUG: op->kind = SC_OP_DR; break;
 	case ZYDIS_REGCLASS_X87: op->kind = SC_OP_X87; break;
-	case ZYDIS_REGCLASS_MMX: op->kind = SC_OP_MMX; break;
-	case ZYDIS_REGCLASS_XMM: op->kind = SC_OP_XMM; break;
-	case ZYDIS_REGCLASS_YMM: op->kind = SC_OP_YMM; break;
-	case ZYDIS_REGCLASS_ZMM: op->kind = SC_OP_ZMM; break;
+	/* for a vector Zydis gives the size of what is used of it */
+	case ZYDIS_REGCLASS_MMX: op->kind = SC_OP_MMX, op->size = 8; break;
+	case ZYDIS_REGCLASS_XMM: op->kind = SC_OP_XMM, op->size = 16; break;
+	case ZYDIS_REGCLASS_YMM: op->kind = SC_OP_YMM, op->size = 32; break;
+	case ZYDIS_REGCLASS_ZMM: op->kind = SC_OP_ZMM, op->size = 64; break;
 	case ZYDIS_REGCLASS_MASK: op->kind = SC_OP_MASK; break;
 	default: op->kind = SC_OP_OTHER; break;
 	}
@@ -136,6 +138,12 @@ static void note_gpr(struct sc_insn *in, const ZydisDecodedOperand *o)
 /* The first memory operand; of a string instruction's two the one that can have a segment prefix */
 static bool memory_wanted(const struct sc_insn *in, const ZydisDecodedOperand *o)
 {
+	/* who pushes and pops knows what that means */
+	if (o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
+	    (o->mem.base == ZYDIS_REGISTER_RSP || o->mem.base == ZYDIS_REGISTER_ESP ||
+	     o->mem.base == ZYDIS_REGISTER_SP || o->mem.base == ZYDIS_REGISTER_RBP ||
+	     o->mem.base == ZYDIS_REGISTER_EBP || o->mem.base == ZYDIS_REGISTER_BP))
+		return false;
 	if (!(in->flags & (SC_I_MEM | SC_I_MEM_HIDDEN)))
 		return true;
 	return in->flags & SC_I_MEM_HIDDEN && in->base == X86_RDI &&
@@ -255,7 +263,7 @@ static void encoding(struct sc_insn *in, const ZydisDecodedInstruction *zi)
 }
 
 /* What Zydis' tables leave open or get wrong for our purposes */
-static void correct_masks(struct sc_insn *in)
+void sc_correct_masks(struct sc_insn *in)
 {
 	switch (in->cls) {
 	case SC_C_SHIFT:
@@ -288,6 +296,10 @@ static void correct_masks(struct sc_insn *in)
 			in->gpr_read |= BIT(X86_RCX);
 			in->gpr_written |= BIT(X86_RCX);
 			in->flags |= SC_I_COND_FLAGS;
+			if (in->cls == SC_C_CMPS || in->cls == SC_C_SCAS)
+				in->fl_read |= X86_FLAG_ZF;
+			if (in->cls == SC_C_LODS)
+				in->gpr_read |= BIT(X86_RAX);
 		}
 		in->fl_read |= X86_FLAG_DF;
 		break;
@@ -330,8 +342,8 @@ static void hide_f3(const u8 *buf, unsigned len, u8 *out)
 		out[i] = buf[i] == 0xf3 ? 0x3e : buf[i];
 }
 
-enum sc_decode_result sc_decode(struct sc_vcpu *v, unsigned code, const u8 *buf, unsigned len,
-				struct sc_insn *in)
+enum sc_decode_result sc_decode_zydis(struct sc_vcpu *v, unsigned code, const u8 *buf, unsigned len,
+				      struct sc_insn *in)
 {
 	ZydisDecoder dec;
 	ZydisDecodedInstruction zi;
@@ -386,6 +398,16 @@ enum sc_decode_result sc_decode(struct sc_vcpu *v, unsigned code, const u8 *buf,
 		in->fl_killed = (u16)(sure & ~f->undefined & (DF_AND_ARITH | X86_FLAG_IF));
 	}
 	sc_classify(in);
-	correct_masks(in);
+	sc_correct_masks(in);
+	if (in->cls != SC_C_NATIVE)
+		in->isa_ext = in->isa_set = 0;
 	return SC_DEC_OK;
+}
+
+enum sc_decode_result sc_decode(struct sc_vcpu *v, unsigned code, const u8 *buf, unsigned len,
+				struct sc_insn *in)
+{
+	if (code == 8 && sc_decode_fast(buf, len, in))
+		return SC_DEC_OK;
+	return sc_decode_zydis(v, code, buf, len, in);
 }
