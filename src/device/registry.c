@@ -13,6 +13,7 @@ extern const struct dev_class dummy_class;
 extern const struct dev_class ahci_hd_class, ahci_cd_class;
 extern const struct dev_class virtio_blk_class;
 extern const struct dev_class virtio_rnd_class;
+extern const struct dev_class virtio_console_class;
 extern const struct dev_class virtio_balloon_class;
 extern const struct dev_class virtio_sock_class;
 extern const struct dev_class virtio_9p_class;
@@ -21,7 +22,7 @@ extern const struct dev_class virtio_net_class, virtio_tap_class, virtio_vpnkit_
 const struct dev_class *const dev_registry[] = {
 	&hostbridge_class, &amd_hostbridge_class, &lpc_class, &pci_uart_class, &dummy_class,
 	&ahci_hd_class, &ahci_cd_class, &virtio_blk_class, &virtio_rnd_class,
-	&virtio_balloon_class, &virtio_sock_class, &virtio_9p_class,
+	&virtio_console_class, &virtio_balloon_class, &virtio_sock_class, &virtio_9p_class,
 	&virtio_net_class, &virtio_tap_class, &virtio_vpnkit_class, NULL,
 };
 
