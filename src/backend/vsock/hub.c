@@ -296,6 +296,8 @@ int vsk_hub_dial(struct vsk_hub *h, u32 port, u32 guest_port, int *fd)
 			*fd = pair[1];
 		if (rc == -EPIPE || rc == -ECONNRESET)
 			rc = -ECONNREFUSED;
+		if (rc == -ETOOMANYREFS) /* descriptors under way count, too */
+			rc = -EAGAIN;
 	}
 	pthread_mutex_unlock(&h->lock);
 	return rc;
