@@ -7,12 +7,11 @@
  * To libslirp: a guest with segmentation offload gives large segments as they are, and libslirp
  * takes them as they are; only the checksum is to be completed.
  *
- * To the guest: libslirp makes segments as large as the MSS that the guest announced in its
- * SYN. When the guest takes large segments (VIRTIO_NET_F_GUEST_TSO4/6), user_raise_mss() writes
- * a large number there, and what comes is marked as a large segment of pieces that fit the
- * guest's MTU, as a card that joins segments would mark it.
- *
- * What is not TCP and does not fit the guest's MTU is cut into fragments (RFC 791). [loop] */
+ * To the guest: libslirp makes segments of half the window, whatever MSS the guest announced, but
+ * for connections that come from outside: there it heeds the guest's SYN, and user_raise_mss()
+ * writes a large number into it. A guest that takes large segments (VIRTIO_NET_F_GUEST_TSO4/6)
+ * gets them marked as made of pieces that fit its MTU, as a card that joins segments would mark
+ * them; for others they are cut. What is not TCP and too large becomes fragments (RFC 791). [loop] */
 #include "backend/net/user_int.h"
 
 #define ETH 14u
@@ -22,7 +21,9 @@
 #define IP6_HDR 40u
 #define TCP_MIN 20u
 #define PROTO_TCP 6
+#define TCP_FIN 1
 #define TCP_SYN 2
+#define TCP_PSH 8
 #define OPT_END 0
 #define OPT_NOP 1
 #define OPT_MSS 2
@@ -111,13 +112,13 @@ static bool put(struct user *u, const struct net_hdr *h, const u8 *head, size_t 
 }
 
 /* The checksum field gets the sum of the pseudo header, as the guest's own stack would do it */
-static void pseudo_sum(u8 *f, size_t at, size_t len, bool v6)
+static void pseudo_sum(u8 *f, size_t at, size_t len /* of TCP */, bool v6)
 {
 	u8 tail[4] = { 0, PROTO_TCP };
 	u32 sum;
 	u16 folded;
 
-	put16(tail + 2, (unsigned)(len - at));
+	put16(tail + 2, (unsigned)len);
 	sum = net_csum_add(0, v6 ? f + ETH + 8 : f + ETH + 12, v6 ? 32 : 8);
 	folded = (u16)~net_csum_fold(net_csum_add(sum, tail, sizeof(tail)));
 	memcpy(f + at + 16, &folded, 2);
@@ -139,8 +140,48 @@ static void large_segment(struct user *u, const u8 *f, size_t len, size_t at, bo
 	if (head > sizeof(copy) || u->net.mtu <= head - ETH)
 		return;
 	memcpy(copy, f, head);
-	pseudo_sum(copy, at, len, v6);
+	pseudo_sum(copy, at, len - at, v6);
 	put(u, &h, copy, head, f + head, len - head);
+}
+
+/* What a card with segmentation offload does with a large segment */
+static void segments(struct user *u, const u8 *f, size_t len, size_t at, bool v6,
+		     const struct net_hdr *h)
+{
+	size_t head = MIN(len, at + (f[at + 12] >> 4) * 4u), piece;
+	u32 seq = (u32)get16(f + at + 4) << 16 | get16(f + at + 6);
+	unsigned id = get16(f + ETH + 4);
+	u8 copy[ETH + 60 + 60];
+
+	if (head > sizeof(copy) || u->net.mtu <= head - ETH) {
+		u->net.stats.rx_dropped++;
+		return;
+	}
+	memcpy(copy, f, head);
+	for (size_t off = head; off < len; off += piece) {
+		u16 sum;
+
+		piece = MIN(len - off, u->net.mtu - (head - ETH));
+		copy[at + 13] = f[at + 13];
+		if (off + piece < len)
+			copy[at + 13] &= (u8)~(TCP_FIN | TCP_PSH);
+		put16(copy + at + 4, (seq + (u32)(off - head)) >> 16);
+		put16(copy + at + 6, seq + (u32)(off - head));
+		if (v6) {
+			put16(copy + ETH + 4, (unsigned)(head + piece - at));
+		} else {
+			put16(copy + ETH + 2, (unsigned)(head + piece - ETH));
+			put16(copy + ETH + 4, id++);
+			put16(copy + ETH + 10, 0);
+			sum = net_csum_fold(net_csum_add(0, copy + ETH, at - ETH));
+			memcpy(copy + ETH + 10, &sum, 2);
+		}
+		pseudo_sum(copy, at, head + piece - at, v6);
+		sum = net_csum_fold(net_csum_add(net_csum_add(0, copy + at, head - at), f + off, piece));
+		memcpy(copy + at + 16, &sum, 2);
+		if (!put(u, h, copy, head, f + off, piece))
+			return;
+	}
 }
 
 /* RFC 791, 3.2: pieces of a multiple of 8 bytes but for the last */
@@ -190,6 +231,8 @@ void user_deliver(struct user *u, const u8 *f, size_t len)
 	at = tcp_at(f, len, &v6);
 	if (at && u->net.features & (v6 ? NET_RX_TSO6 : NET_RX_TSO4))
 		large_segment(u, f, len, at, v6);
+	else if (at)
+		segments(u, f, len, at, v6, &h);
 	else if (get16(f + 12) == IP4)
 		fragments(u, f, len, &h);
 	else
