@@ -229,6 +229,8 @@ int serve_read(struct req *r)
 	count = data_room(r, rq_u32(r));
 	if (r->bad)
 		return -EPROTO;
+	if (off > INT64_MAX)
+		return -EINVAL; /* -1 would mean "where the file stands" to Linux */
 	rc = fid_get(r->fs, id, &f);
 	if (rc)
 		return rc;
@@ -262,6 +264,8 @@ int serve_write(struct req *r)
 	count = rq_u32(r);
 	if (r->bad || count > r->in_len - P9_WRITE_HEAD)
 		return -EPROTO;
+	if (off > INT64_MAX)
+		return -EINVAL;
 	rc = fid_get(r->fs, id, &f);
 	if (rc)
 		return rc;
