@@ -51,7 +51,7 @@ static unsigned jobs = 1, max_failures = 20;
 static u64 max_seconds = 60, max_instructions = ~0ull;
 static bool show_coverage, verbose;
 static struct isa_program prog;
-static struct isa_result want, ref, got;
+static struct isa_result want, ref, got, want2, got2;
 
 static u64 mix(u64 a, u64 b)
 {
@@ -97,13 +97,23 @@ static bool comparable(const struct sc_insn *in)
 	}
 }
 
+static u8 family_of(const u8 *b, unsigned bits)
+{
+	ZydisDecoder d;
+	ZydisDecodedInstruction zi;
+
+	ZydisDecoderInit(&d, bits == 8 ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LEGACY_32,
+			 bits == 8 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
+	return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&d, NULL, b, 15, &zi)) ? (u8)zi.meta.isa_ext : 0;
+}
+
 static void expose(const u8 *b, unsigned bits)
 {
 	struct sc_insn in;
 
 	if (sc_decode(NULL, bits, b, 15, &in) != SC_DEC_OK || !isa_exposed(&in))
 		return;
-	sh->family[in.mnemonic] = in.isa_ext;
+	sh->family[in.mnemonic] = family_of(b, bits);
 	if (comparable(&in))
 		sh->exposed[in.mnemonic] = COMPARED;
 	else if (!sh->exposed[in.mnemonic])
@@ -201,10 +211,11 @@ static void failure(struct job *j, const struct isa_engine *e, u64 s)
 
 	small = prog;
 	isa_shrink(&small, e, 6000);
-	isa_run(&isa_native, &small.c, &want);
-	isa_run(e, &small.c, &got);
-	if (!isa_compare(&small.c, e->name, &want, &got, stderr)) {
+	isa_run(&isa_native, &small.c, &want2);
+	isa_run(e, &small.c, &got2);
+	if (!isa_compare(&small.c, e->name, &want2, &got2, stderr)) {
 		/* It needs what ran before it */
+		isa_compare(&prog.c, e->name, &want, e == &isa_interp ? &ref : &got, stderr);
 		fprintf(stderr, "  %s differed once and does not again: seed %#llx\n", e->name,
 			(unsigned long long)s);
 	}
@@ -230,6 +241,7 @@ static void one(struct job *j, u64 s)
 	j->programs++;
 	if (want.gave_up) {
 		j->timeouts++;
+		fprintf(stderr, "  no end: seed %#llx\n", (unsigned long long)s);
 		return;
 	}
 	j->endings[want.vector < 0 ? 31 : want.vector & 31]++;
@@ -305,13 +317,10 @@ static unsigned failures(void)
 /* A job died: that is a difference too. Another one goes on behind it. */
 static void crashed(unsigned k, int status)
 {
-	char path[300], note[200];
 	u64 s = sh->job[k].seed;
 
 	fprintf(stderr, "  job %u died (status %#x) at seed %#llx\n", k, status, (unsigned long long)s);
 	sh->job[k].failures++;
-	(void)path;
-	(void)note;
 }
 
 static u64 now(void)

@@ -99,14 +99,28 @@ static unsigned diff_memory(const char *what, const u8 *a, const u8 *b, const u8
 }
 
 /* Error codes as far as the host's kernel lets them through: of addresses that are not a
- * process' it always says that the page is there */
+ * process' it always says that the page is there. Our page tables are there for the host alone. */
 static u32 error_of(const struct isa_result *r)
 {
-	return r->vector == 14 && r->fault_addr >= 0x7ffffffff000 ? r->error | 1 : r->error;
+	if (r->vector == 14 &&
+	    (r->fault_addr >= 0x7ffffffff000 || r->fault_addr - ISA_BASE < ISA_SYSTEM - ISA_BASE))
+		return r->error | 1;
+	return r->error;
+}
+
+/* FF /2, with REX or other prefixes before */
+static bool is_call(const struct isa_case *c, u64 rip)
+{
+	u64 at = rip - ISA_CODE;
+
+	for (unsigned i = 0; i < 6 && at + i < ISA_CODE_LEN - 1; i++)
+		if (c->code[at + i] == 0xff)
+			return (c->code[at + i + 1] & 0x38) == 0x10;
+	return false;
 }
 
 static int compare(const struct isa_case *c, const char *engine, const struct isa_result *want,
-		   const struct isa_result *got)
+		   struct isa_result *got)
 {
 	u64 flags = got->flags_lost ? DF : ARITH | DF;
 	u64 keep = c->bits == 8 ? ~0ull : 0xffffffff;
@@ -128,6 +142,18 @@ static int compare(const struct isa_case *c, const char *engine, const struct is
 	 * exception; the guest gets both, one after the other */
 	if (got->flags_lost && want->vector == 16 && got->vector == 14)
 		return 0;
+	/* and it has pushed already when it finds that the target of a call is no address */
+	if (got->flags_lost && want->vector == 13 && got->vector == 13 && is_call(c, want->out.rip) &&
+	    c->bits == 8) {
+		u64 at = want->out.gpr[4] - 8 - ISA_STACK;
+
+		if (at < ISA_STACK_LEN - 8)
+			memcpy(got->stack + at, want->stack + at, 8);
+	}
+	/* INT1 is a trap; a virtual AMD CPU says that it is a fault */
+	if (want->vector == 1 && got->out.rip == want->out.rip + 1 &&
+	    want->out.rip - ISA_CODE < ISA_CODE_LEN && want->code[want->out.rip - ISA_CODE] == 0xf1)
+		got->out.rip--;
 	/* Something, or 32-bit code: look closer */
 	if (got->gave_up)
 		n++, fprintf(out, "  gave up at rip %#llx\n", (unsigned long long)got->out.rip);
@@ -181,7 +207,7 @@ static int compare(const struct isa_case *c, const char *engine, const struct is
 }
 
 int isa_compare(const struct isa_case *c, const char *engine, const struct isa_result *want,
-		const struct isa_result *got, FILE *to)
+		struct isa_result *got, FILE *to)
 {
 	static FILE *nowhere;
 

@@ -97,8 +97,8 @@ static void on_signal(int sig, siginfo_t *si, void *ucp)
 	leave(uc, (int)uc->uc_mcontext.gregs[REG_TRAPNO]);
 }
 
-/* Does the case that ran at the last ticks still run? */
-static void on_alarm(int sig, siginfo_t *si, void *ucp)
+/* CPU time goes by: does the case that ran at the last ticks still run? */
+static void on_tick(int sig, siginfo_t *si, void *ucp)
 {
 	ucontext_t *uc = ucp;
 
@@ -130,17 +130,15 @@ static void init(void)
 	u64 abs = (u64)isa_native_exit;
 
 	sigaltstack(&ss, NULL);
-	sigaddset(&sa.sa_mask, SIGALRM);
+	sigaddset(&sa.sa_mask, SIGPROF);
 	for (unsigned i = 0; i < ARRAY_LEN(sigs); i++)
 		sigaction(sigs[i], &sa, &engines_own[sigs[i]]);
-	sa.sa_sigaction = on_alarm;
+	sa.sa_sigaction = on_tick;
 	sa.sa_flags |= SA_RESTART;
 	sigfillset(&sa.sa_mask);
-	sigaction(SIGALRM, &sa, NULL);
-	setitimer(ITIMER_REAL, &tick, NULL);
+	sigaction(SIGPROF, &sa, NULL);
+	setitimer(ITIMER_PROF, &tick, NULL);
 	own_bases = isa_have_fsgsbase();
-	/* 64-bit processes live with null DS and ES, 32-bit code does not */
-	__asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(ISA_DS));
 	/* jmp *10(%rip); of 32-bit code first ljmp $0x33, $ISA_EXIT */
 	memset(back, 0xcc, 4096);
 	memcpy(back, "\xff\x25\x0a\0\0\0", 6);
@@ -168,6 +166,8 @@ static void run(const struct isa_case *c, struct isa_result *r)
 	r->out.rflags = (r->out.rflags & 0xcd5) | 0x202;
 	r->out.rip = c->bits == 8 ? ISA_EXIT : ISA_EXIT32;
 	ticks = 0;
+	/* 64-bit processes live with null DS and ES, 32-bit code does not, and may have changed them */
+	__asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(ISA_DS));
 	if (own_bases) {
 		__asm__ volatile("rdfsbase %0" : "=r"(host_fs));
 		__asm__ volatile("rdgsbase %0" : "=r"(host_gs));

@@ -91,7 +91,7 @@ static void over(struct prog *g)
 		b[0] = prog_chance(g, 2) ? 0xe3 : 0xe0 + (u8)prog_below(g, 3);
 		if (b[0] != 0xe3 && g->fixed & BIT(X86_RCX))
 			b[0] = 0xe3;
-		i = rel(g, b, 1, 1);
+		i = prog_chance(g, 4) && b[0] == 0xe3 ? REL(g, "\x67\xe3", 1) : rel(g, b, 1, 1);
 		g->depth++;
 		free_insns(g, some(g, 3));
 		g->depth--;
@@ -377,7 +377,7 @@ static bool bad_bytes(struct prog *g)
 	static const u8 lone[] = { 0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f,
 				   0x60, 0x61, 0x82, 0x9a, 0xc4, 0xc5, 0xce, 0xd4, 0xd5, 0xd6, 0xea };
 	struct sc_insn in;
-	u8 b[15];
+	u8 b[15], op;
 
 	for (unsigned i = 0; i < sizeof(b); i++)
 		b[i] = isa_rand(&g->r);
@@ -400,6 +400,10 @@ static bool bad_bytes(struct prog *g)
 		    (b[i] == 0x0f && (b[i + 1] == 5 || b[i + 1] == 0x34 || b[i + 1] == 1 || b[i + 1] == 0x0f ||
 				      b[i + 1] == 0x7a || b[i + 1] == 0x78 || b[i + 1] == 0x79)))
 			return false;
+	/* VPERMQ, VPERMPD with W0: AMD does not mind. AVX-512's mask instructions are VEX, too. */
+	op = b[0] == 0xc4 ? b[3] : b[2];
+	if ((b[0] & 0xfe) == 0xc4 && (op <= 1 || (op & 0xf0) == 0x40 || (op & 0xf0) == 0x90))
+		return false;
 	if (sc_decode(NULL, g->bits, b, 15, &in) != SC_DEC_BAD)
 		return false;
 	prog_bytes(g, b, 15);

@@ -293,8 +293,10 @@ static bool prepare(struct prog *g, const struct sc_insn *in, const struct prog_
 		prog_mov_imm(g, X86_RBX, ISA_DATA + prog_below(g, 0x1e00));
 		return true;
 	}
-	/* MASKMOVQ: AMD marks the x87 registers as MMX even when the store faults. CMPS: which of
+	/* MASKMOVQ: AMD marks the x87 registers as MMX even when it faults. CMPS: which of
 	 * two bad operands is reported is not written anywhere */
+	if (in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ && in->flags & SC_I_SEG)
+		return false;
 	if (in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || in->cls == SC_C_CMPS)
 		g->wild = false;
 	to = prog_target(g);
@@ -358,15 +360,17 @@ bool prog_insn(struct prog *g)
 	if (sc_decode(NULL, g->bits, e.b, 15, &in) != SC_DEC_OK || in.map != op.map ||
 	    in.opcode != op.opcode || (in.encoding == SC_ENC_VEX) != op.vex)
 		return false;
-	if (!in.off_modrm)
-		mem = false;
 	if (!in.off_modrm && in.map == 0 && (in.opcode & 0xfc) == 0xa0) {
+		if (mem && m.nprefix)
+			return false; /* they are for another address */
 		u64 t = prog_target(g); /* moffs */
 
 		memcpy(e.b + at, &t, 8);
 		if (sc_decode(NULL, g->bits, e.b, 15, &in) != SC_DEC_OK)
 			return false;
 	}
+	if (!in.off_modrm)
+		mem = false;
 	/* VPEXTRQ and VPINSRQ in 32-bit code: the D form on Intel, #UD on AMD. MOV from CR8 with
 	 * LOCK is AMD's alone. */
 	if (op.vex && g->bits != 8 && op.map == 3 && (op.opcode == 0x16 || op.opcode == 0x22) &&

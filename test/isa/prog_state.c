@@ -96,10 +96,19 @@ static void image(struct prog *g)
 
 	if (kind < 4 && !mask_regs(g))
 		return;
+	/* What is in its initial state may be left out, and when it is taken to be in that
+	 * state is the host's affair: then make both the same */
+	if (kind == 2 || kind == 3) {
+		if (g->fixed & (BIT(X86_RDI) | BIT(X86_RCX)))
+			return;
+		at &= ~1023ull;
+		prog_mov_imm(g, X86_RDI, at);
+		prog_mov_imm(g, X86_RCX, 832);
+		prog_mov_imm(g, X86_RAX, 0);
+		PROG_BYTES(g, "\xfc\xf3\xaa");
+	}
 	/* XSAVEOPT may leave out what was not changed since XRSTOR from the same place */
 	if (kind == 1)
-		at &= ~64ull;
-	else if (kind == 3)
 		at |= 64;
 	switch (kind) {
 	case 1: /* XRSTOR */
@@ -137,6 +146,10 @@ static void image(struct prog *g)
 	g->fixed = fixed;
 	if (kind != 1 && kind != 5) {
 		prog_poke(g, at + 6, 0, 2);
+		if (kind < 4)
+			prog_poke(g, at + 512, 0, 4);
+		if (kind == 2 || kind == 3)
+			prog_poke(g, at, 0x37f, 2);
 		for (unsigned i = 8; i < 24; i += 4)
 			prog_poke(g, at + i, 0, 4);
 		prog_poke(g, at + 28, 0, 4); /* MXCSR_MASK */
@@ -267,10 +280,72 @@ static void frames(struct prog *g)
 		PROG_BYTES(g, "\x48\x8d\x64\x24\x08");
 }
 
+/* What only 32-bit code has */
+static void legacy32(struct prog *g)
+{
+	unsigned reg = prog_free_reg(g, 0), i;
+	u64 at = ISA_DATA + 8 * prog_below(g, 0x3fe);
+	u8 b[3];
+
+	switch (prog_below(g, 5)) {
+	case 0: /* BOUND */
+		prog_mov_imm(g, reg, prog_below(g, 100));
+		prog_poke(g, at, (u32)prog_below(g, 40), 4);
+		prog_poke(g, at + 4, 60 + (u32)prog_below(g, 40), 4);
+		with_mem(g, prog_chance(g, 4) ? "\x66\x62" : "\x62", 1, (u8)reg, at, false);
+		return;
+	case 1: /* LES, LDS, LSS */
+		prog_poke(g, at, isa_rand(&g->r), 4);
+		prog_poke(g, at + 4, ISA_DS, 2);
+		b[0] = prog_chance(g, 2) ? 0xc4 : 0xc5;
+		if (prog_chance(g, 3))
+			with_mem(g, "\x0f\xb2", 2, (u8)reg, at, false);
+		else
+			with_mem(g, b, 1, (u8)reg, at, false);
+		return;
+	case 2: /* POPA of what PUSHA pushed, all but ESP and one */
+		if (g->no_push || g->looping)
+			return;
+		PROG_BYTES(g, "\x60");
+		b[0] = 0x89;
+		b[1] = 0x44 | (u8)reg << 3;
+		b[2] = 0x24;
+		{
+			u8 put[4] = { b[0], b[1], b[2], (u8)(28 - 4 * prog_free_reg(g, 0)) };
+
+			prog_bytes(g, put, 4);
+		}
+		if (prog_chance(g, 3))
+			PROG_BYTES(g, "\x66\x60\x66\x61");
+		PROG_BYTES(g, "\x61");
+		return;
+	case 3: /* IRETD */
+		if (g->no_push || g->looping)
+			return;
+		PROG_BYTES(g, "\x9c\x6a\x23");
+		i = prog_bytes(g, "\x68\0\0\0\0", 5);
+		g->p->item[i].fix = ISA_FIX_ABS_ITEM;
+		g->p->item[i].at = 1;
+		g->p->item[i].width = 4;
+		PROG_BYTES(g, "\xcf\x0f\x0b");
+		g->p->item[i].target = (s16)g->p->n;
+		return;
+	default:
+		if (g->no_push || g->looping)
+			return;
+		PROG_BYTES(g, "\x9c\x80\x34\x24\xd5\x9d"); /* pushf, xor [esp], popf */
+		return;
+	}
+}
+
 void prog_state(struct prog *g)
 {
 	u64 at;
 
+	if (g->bits != 8 && prog_chance(g, 4)) {
+		legacy32(g);
+		return;
+	}
 	switch (prog_below(g, 14)) {
 	case 0:
 	case 1: environment(g); break;
@@ -281,6 +356,14 @@ void prog_state(struct prog *g)
 	case 6:
 		at = ISA_DATA + 4 * prog_below(g, 0x7ff);
 		prog_poke(g, at, MXCSR(g), 4);
+		if (g->bits == 8 && prog_chance(g, 4) && __builtin_cpu_supports("avx")) {
+			u8 v[9] = { 0xc5, 0xf8, 0xae, 0x14, 0x25 }; /* VLDMXCSR [at] */
+			u32 where = (u32)at;
+
+			memcpy(v + 5, &where, 4);
+			prog_bytes(g, v, 9);
+			break;
+		}
 		with_mem(g, "\x0f\xae", 2, 2, at, false);
 		break;
 	case 7:

@@ -101,6 +101,7 @@ void isa_cpu_setup(struct sc_vcpu *cpu)
 	cpu->idt = (struct x86_table){ .base = IDT, .limit = 0x1ff };
 	cpu->seg[X86_TR] = (struct x86_segment){ .base = TSS, .limit = 0x67,
 						 .attr = X86_SEG_P | 0xb, .sel = 0x40 };
+	cpu->seg[X86_LDTR] = (struct x86_segment){ .attr = X86_SEG_UNUSABLE };
 	cpu->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM |
 		   X86_CR0_PG;
 	cpu->cr3 = ISA_CR3;

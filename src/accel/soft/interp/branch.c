@@ -17,11 +17,15 @@ static u64 target(struct sc_vcpu *v, u64 t, unsigned opsize)
 }
 
 /* Where a near jump or call goes */
+static u64 near_any(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
+{
+	return in->op[0].kind == SC_OP_REL ? next + (u64)in->imm : sc_op_read(v, in, 0);
+}
+
+/* The same, or #GP when that cannot be */
 static u64 near_target(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 {
-	u64 t = in->op[0].kind == SC_OP_REL ? next + (u64)in->imm : sc_op_read(v, in, 0);
-
-	return target(v, t, in->opsize);
+	return target(v, near_any(v, in, next), in->opsize);
 }
 
 u64 sc_h_jcc(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
@@ -54,8 +58,12 @@ u64 sc_h_jmp(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 
 u64 sc_h_call(struct sc_vcpu *v, const struct sc_insn *in, u64 next)
 {
-	u64 t = near_target(v, in, next);
+	u64 t = near_any(v, in, next);
+	u64 sp = sc_stack_add(v, -(s64)in->opsize) & sc_addr_mask(sc_stack_size(v));
 
+	/* A stack that cannot be written is found before a target that cannot be */
+	sc_check_write(v, sc_lin(v, X86_SS, sp, in->opsize, true), in->opsize);
+	t = target(v, t, in->opsize);
 	sc_push(v, next, in->opsize);
 	return t;
 }

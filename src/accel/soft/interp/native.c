@@ -193,7 +193,10 @@ void sc_native_classify(const struct sc_insn *in, struct sc_nat *e)
 		case ZYDIS_MNEMONIC_FNSTSW:
 		case ZYDIS_MNEMONIC_FNSTCW:
 		case ZYDIS_MNEMONIC_FNSTENV:
-		case ZYDIS_MNEMONIC_FNSAVE: break;
+		case ZYDIS_MNEMONIC_FNSAVE:
+		case ZYDIS_MNEMONIC_FENI8087_NOP:
+		case ZYDIS_MNEMONIC_FDISI8087_NOP:
+		case ZYDIS_MNEMONIC_FSETPM287_NOP: break;
 		default: e->flags |= SC_NAT_F_PENDING;
 		}
 	} else if (has_kind(in, SC_OP_MMX) || in->mnemonic == ZYDIS_MNEMONIC_EMMS) {
@@ -266,7 +269,7 @@ static void check_aligned(struct sc_vcpu *v, gva_t a, unsigned size)
 }
 
 /* Alignment checks (SDM 3A 6.15, #AC) come before the page is looked at */
-static void check_ac(struct sc_vcpu *v, gva_t a, unsigned align)
+void sc_native_check_ac(struct sc_vcpu *v, gva_t a, unsigned align)
 {
 	if (unlikely(v->rflags & X86_FLAG_AC) && a & (align - 1) && v->cpl == 3 &&
 	    v->cr0 & X86_CR0_AM)
@@ -288,10 +291,11 @@ static void run_mem(struct sc_vcpu *v, const struct sc_insn *in, const struct sc
 
 	if (unlikely(!size || size > 256))
 		sc_ud(v);
+	if (e->flags & SC_NAT_F_ALIGNED) /* before the segment's limit, too */
+		check_aligned(v, sc_ea(v, in) + (sc_code64(v) && in->seg < X86_FS ? 0 : v->seg[in->seg].base),
+			      size);
 	a = sc_lin_any(v, in->seg, sc_ea(v, in), size, write);
-	if (e->flags & SC_NAT_F_ALIGNED)
-		check_aligned(v, a, size);
-	check_ac(v, a, size == 10 ? 8 : MIN(size, 16u));
+	sc_native_check_ac(v, a, size == 10 ? 8 : MIN(size, 16u));
 	p = write ? sc_rw_ptr(v, a, size) : sc_r_ptr(v, a, size);
 	if (likely(p)) {
 		sc_native_call(v, e, p);
@@ -318,7 +322,7 @@ static void run_env_store(struct sc_vcpu *v, const struct sc_insn *in, const str
 	gva_t a = sc_lin_any(v, in->seg, sc_ea(v, in), size, true);
 	u8 *buf = bounce_at(v, a);
 
-	check_ac(v, a, opsize);
+	sc_native_check_ac(v, a, opsize);
 	sc_check_write(v, a, size);
 	sc_native_call(v, e, buf);
 	if (opsize == 2) {
@@ -337,7 +341,7 @@ static void run_env_load(struct sc_vcpu *v, const struct sc_insn *in, const stru
 	gva_t a = sc_lin_any(v, in->seg, sc_ea(v, in), size, false);
 	u8 *buf = bounce_at(v, a);
 
-	check_ac(v, a, sc_native_env_size(in));
+	sc_native_check_ac(v, a, sc_native_env_size(in));
 	sc_read_bytes(v, a, buf, size);
 	sc_native_call(v, e, buf);
 }

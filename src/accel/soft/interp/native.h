@@ -105,6 +105,9 @@ unsigned sc_native_env_size(const struct sc_insn *in);
 u32 sc_native_run(u64 *gpr, void *mem, const void *code, u64 *save_rsp);
 extern const char sc_native_abort[];
 
+/* #AC when @a is not a multiple of @align and the guest wants to know */
+void sc_native_check_ac(struct sc_vcpu *v, gva_t a, unsigned align);
+
 /* Special ones; @e is checked already */
 void sc_native_fxsave(struct sc_vcpu *v, const struct sc_insn *in);
 void sc_native_fxrstor(struct sc_vcpu *v, const struct sc_insn *in);

@@ -51,7 +51,6 @@ void sc_native_maskmov(struct sc_vcpu *v, const struct sc_insn *in)
 	bool mmx = in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
 	unsigned n = mmx ? 8 : 16, ext = in->code == 8 ? 15 : 7;
 	unsigned src, mask;
-	bool any = false;
 	u64 di = v->gpr[X86_RDI] & sc_addr_mask(in->addrsize);
 	u8 data[16], m[16];
 	gva_t a;
@@ -82,26 +81,22 @@ void sc_native_maskmov(struct sc_vcpu *v, const struct sc_insn *in)
 		sc_copy(data, xmm(v, src), n);
 		sc_copy(m, xmm(v, mask), n);
 	}
-	for (unsigned i = 0; i < n; i++)
-		any |= m[i] & 0x80;
-	/* the segment is looked at even if nothing is stored */
-	a = sc_lin_any(v, in->seg, di, n, true);
-	if (any) {
-		/* Faults may come for bytes that are masked out (SDM 2, MASKMOVDQU), as on AMD */
-		sc_check_write(v, a, n);
-		for (unsigned i = 0; i < n; i++)
-			if (m[i] & 0x80)
-				sc_write(v, a + i, data[i], 1);
-	}
 	if (mmx) {
 		u32 low;
 
 		/* Any MMX instruction sets TOP to 0 and all tags to valid: let one that only
-		 * reads do it */
+		 * reads do it. On AMD also when a fault follows. */
 		sc_fpu_load(v);
 		__asm__ volatile("movd %%mm0, %0" : "=r"(low));
 		(void)low;
 	}
+	/* Faults may come for bytes that are masked out, be it all (SDM 2, MASKMOVDQU), as on AMD */
+	a = sc_lin_any(v, in->seg, di, n, true);
+	sc_native_check_ac(v, a, n);
+	sc_check_write(v, a, n);
+	for (unsigned i = 0; i < n; i++)
+		if (m[i] & 0x80)
+			sc_write(v, a + i, data[i], 1);
 }
 
 /* VMASKMOVPS/PD, VPMASKMOVD/Q: register, mask, memory or memory, mask, register */

@@ -123,28 +123,30 @@ static void *r_ptr(struct sc_vcpu *v, gva_t a, unsigned bytes)
 static u64 movs_once(struct sc_vcpu *v, const struct sc_insn *in, u64 count)
 {
 	unsigned size = in->opsize;
-	u64 si = reg_get(v, in, X86_RSI), di = reg_get(v, in, X86_RDI);
+	u64 si = reg_get(v, in, X86_RSI), di = reg_get(v, in, X86_RDI), val;
 	gva_t src, dst;
 
 	if (count > 1 && fast(v)) {
-		unsigned a = chunk(v, in, in->seg, si, false, &src);
-		unsigned b = chunk(v, in, X86_ES, di, true, &dst);
-		unsigned bytes = MIN(a, b);
-		void *s, *d;
+		unsigned bytes = chunk(v, in, in->seg, si, false, &src);
+		void *s = r_ptr(v, src, bytes), *d = NULL;
 
-		if (count < bytes / size)
-			bytes = (unsigned)count * size;
-		s = r_ptr(v, src, bytes);
-		d = s ? sc_rw_ptr(v, dst, bytes) : NULL;
+		if (s) { /* else its fault comes first */
+			unsigned room = chunk(v, in, X86_ES, di, true, &dst);
+
+			bytes = MIN(bytes, room);
+			if (count < bytes / size)
+				bytes = (unsigned)count * size;
+			d = bytes ? sc_rw_ptr(v, dst, bytes) : NULL;
+		}
 		if (d) {
 			host_movs(d, s, bytes / size, size);
 			sc_store_done(v);
 			return bytes / size;
 		}
 	}
-	src = sc_lin(v, in->seg, si, size, false);
-	dst = sc_lin(v, X86_ES, di, size, true);
-	sc_write(v, dst, sc_read(v, src, size), size);
+	/* the load's faults come before the store's */
+	val = sc_read(v, sc_lin(v, in->seg, si, size, false), size);
+	sc_write(v, sc_lin(v, X86_ES, di, size, true), val, size);
 	return 1;
 }
 
