@@ -97,6 +97,7 @@ struct img {
 	u64 size_bytes;		/* changes in resize() only; a growable raw file: at open */
 	u32 logical, physical;
 	bool read_only;
+	bool grows;		/* writes beyond the end make it longer, with zeros in between */
 	bool direct;		/* O_DIRECT: what goes by map() must be aligned to mem_align */
 	u32 mem_align;
 	unsigned caps;		/* BLK_CAP_* */

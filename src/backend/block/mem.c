@@ -210,6 +210,7 @@ int mem_img_open(struct img **out, u64 size_bytes, struct hk_err *err)
 	m->img.size_bytes = size_bytes;
 	m->img.logical = 512;
 	m->img.physical = 4096;
+	m->img.grows = true;
 	m->img.mem_align = 1;
 	m->img.caps = BLK_CAP_DISCARD | BLK_CAP_DISCARD_ZEROES | BLK_CAP_WRITE_ZEROES;
 	m->img.max_discard = 1 << 30;

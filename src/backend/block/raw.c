@@ -462,6 +462,7 @@ static int look_at(struct raw_img *r, const struct img_cfg *cfg, struct hk_err *
 	if (set_sectors(r, cfg, need, host_block, err))
 		return -EINVAL;
 	r->growable = cfg->growable;
+	r->img.grows = cfg->growable && !r->device;
 	r->img.size_bytes = r->growable ? size : ALIGN_DOWN(size, r->img.logical);
 	r->img.direct = cfg->direct;
 	if (cfg->no_lock)
