@@ -28,3 +28,22 @@ $(VSOCK_HOST): test/boot/vsock/host.c test/boot/vsock/proto.h $(B)/libhyperkit.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(OUTER_CPPFLAGS) -std=gnu11 -g -pthread $(WARN) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $< \
 		$(B)/libhyperkit.a $(LDLIBS)
+
+# Host of test/boot/virtio_test.sh, an embedder
+VIRTIO_HOST := $(B)/test/boot/virtio-host
+TEST_PROGS += $(VIRTIO_HOST)
+
+$(VIRTIO_HOST): test/boot/virtio/host.c $(B)/libhyperkit.a
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUTER_CPPFLAGS) -std=gnu11 -g -pthread $(WARN) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $< \
+		$(B)/libhyperkit.a $(LDLIBS)
+
+# A static program for the guest of test/boot/p9_test.sh
+P9_GUEST := $(B)/test/boot/p9-guest
+TEST_PROGS += $(P9_GUEST)
+
+$(P9_GUEST): test/boot/p9/guest.c
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 -O2 -static $(WARN) -o $@ $<
