@@ -134,7 +134,7 @@ static int fill_header(const struct qcow2_create *c, const struct plan *p, u8 *b
 
 int qcow2_create(struct img *child, const struct qcow2_create *c, struct hk_err *err)
 {
-	struct plan p;
+	struct plan p = { 0 };
 	u8 *buf;
 	int rc = make_plan(c, &p, err);
 
