@@ -356,7 +356,7 @@ static int write_some(struct qcow2 *q, const struct iovec *iov, unsigned n, u64 
 {
 	u64 first = off >> q->hdr.cluster_bits, in = off & (q->cluster - 1), num;
 	u64 max = ((off + len - 1) >> q->hdr.cluster_bits) - first + 1;
-	struct qc_map m;
+	struct qc_map m = { 0 };
 	unsigned gen;
 	int rc = 0;
 
