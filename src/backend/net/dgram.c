@@ -39,12 +39,13 @@ static void retry(void *arg)
 	struct net_dgram *d = arg;
 
 	/* Also after a send that found nobody: then the link is still up */
-	if (try_connect(d)) {
+	if (!d->adopted && try_connect(d)) {
 		net_set_link(&d->net, true);
 		return;
 	}
 	net_set_link(&d->net, false);
-	timer_arm(&d->retry, clock_ns(loop_clock(d->net.env.loop)) + RETRY_NS);
+	if (!d->adopted)
+		timer_arm(&d->retry, clock_ns(loop_clock(d->net.env.loop)) + RETRY_NS);
 }
 
 static void receive(struct net_dgram *d)
@@ -160,6 +161,7 @@ int net_dgram_send(struct net *n, const struct iovec *iov, unsigned cnt, size_t 
 {
 	struct net_dgram *d = dgram_of(n);
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = cnt };
+	int rc;
 
 	if (sendmsg(d->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return 0;
@@ -168,9 +170,10 @@ int net_dgram_send(struct net *n, const struct iovec *iov, unsigned cnt, size_t 
 		watch_update(d);
 		return -EAGAIN;
 	}
-	if (!d->adopted && (errno == ECONNREFUSED || errno == ENOTCONN || errno == ECONNRESET))
+	rc = -errno;
+	if (rc == -ECONNREFUSED || rc == -ENOTCONN || rc == -ECONNRESET)
 		timer_arm(&d->retry, clock_ns(loop_clock(n->env.loop)));
-	return -errno;
+	return rc;
 }
 
 size_t net_dgram_peek(struct net *n, const u8 **frame)

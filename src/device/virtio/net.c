@@ -279,7 +279,7 @@ void vnet_default_mac(const struct dev *d, const char *kind, u8 mac[6])
 	u8 sum[MD5_BYTES];
 	char text[96];
 
-	if (!d->env->uuid && !strcmp(kind, "tap")) {
+	if (!d->env->uuid && !strcmp(d->cls->name, "virtio-tap")) {
 		/* HyperKit's, so that a lease or a rule of a firewall stays valid */
 		snprintf(text, sizeof(text), "%u-%u-vm", d->pci_slot, d->pci_func);
 		md5(text, strlen(text), sum);
