@@ -104,10 +104,31 @@ static int unix_listen(const char *name)
 	return fd;
 }
 
+/* With a time limit even a stop and a continuation of the process interrupt */
+static ssize_t receive(int fd, void *buf, size_t n)
+{
+	ssize_t r;
+
+	do
+		r = recv(fd, buf, n, 0);
+	while (r < 0 && errno == EINTR);
+	return r;
+}
+
+static ssize_t transmit(int fd, const void *buf, size_t n)
+{
+	ssize_t r;
+
+	do
+		r = send(fd, buf, n, MSG_NOSIGNAL);
+	while (r < 0 && errno == EINTR);
+	return r;
+}
+
 static int put(int fd, const void *buf, size_t n)
 {
 	for (size_t at = 0; at < n;) {
-		ssize_t r = send(fd, (const char *)buf + at, n - at, MSG_NOSIGNAL);
+		ssize_t r = transmit(fd, (const char *)buf + at, n - at);
 
 		if (r <= 0) {
 			fail("send: %s", strerror(errno));
@@ -124,7 +145,7 @@ static size_t get(int fd, void *buf, size_t n)
 	size_t at = 0;
 
 	while (at < n) {
-		ssize_t r = recv(fd, (char *)buf + at, n - at, 0);
+		ssize_t r = receive(fd, (char *)buf + at, n - at);
 
 		if (r < 0)
 			fail("recv: %s", strerror(errno));
@@ -138,7 +159,7 @@ static size_t get(int fd, void *buf, size_t n)
 static void want_eof(int fd, const char *what)
 {
 	char c;
-	ssize_t r = recv(fd, &c, 1, 0);
+	ssize_t r = receive(fd, &c, 1);
 
 	if (r > 0)
 		fail("%s: a byte instead of the end", what);
@@ -229,8 +250,8 @@ static void *echo_main(void *arg)
 			if (!pfd[i].revents)
 				continue;
 			pfd[i].revents = 0;
-			r = recv(pfd[i].fd, buf, sizeof(buf), 0);
-			if (r > 0 && send(pfd[i].fd, buf, (size_t)r, MSG_NOSIGNAL) == r)
+			r = receive(pfd[i].fd, buf, sizeof(buf));
+			if (r > 0 && transmit(pfd[i].fd, buf, (size_t)r) == r)
 				continue;
 			close(pfd[i].fd);
 			pfd[i--] = pfd[--n];
@@ -423,7 +444,7 @@ static void test_from_guest(uint64_t bytes, double *took)
 	ssize_t n;
 
 	put(fd, &bytes, sizeof(bytes));
-	while ((n = recv(fd, buf, BUF, 0)) > 0) {
+	while ((n = receive(fd, buf, BUF)) > 0) {
 		pattern_check(buf, at, (size_t)n, &wrong);
 		at += (uint64_t)n;
 	}
@@ -449,7 +470,7 @@ static void test_slow_reader(void)
 	put(slow, &len, sizeof(len));
 	for (unsigned i = 0; i < 20; i++)
 		echo_over(by_connect(PORT_ECHO), "quick");
-	while ((n = recv(slow, buf, sizeof(buf), 0)) > 0) {
+	while ((n = receive(slow, buf, sizeof(buf))) > 0) {
 		pattern_check(buf, at, (size_t)n, &wrong);
 		at += (uint64_t)n;
 	}
