@@ -209,6 +209,8 @@ static void failure(struct job *j, const struct isa_engine *e, u64 s)
 	static struct isa_program small;
 	char path[300], note[200];
 
+	if (verbose)
+		isa_compare(&prog.c, e->name, &want, e == &isa_interp ? &ref : &got, stderr);
 	small = prog;
 	isa_shrink(&small, e, 6000);
 	isa_run(&isa_native, &small.c, &want2);

@@ -295,7 +295,7 @@ static bool prepare(struct prog *g, const struct sc_insn *in, const struct prog_
 	}
 	/* MASKMOVQ: AMD marks the x87 registers as MMX even when it faults. CMPS: which of
 	 * two bad operands is reported is not written anywhere */
-	if (in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ && in->flags & SC_I_SEG)
+	if ((in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || in->cls == SC_C_CMPS) && in->flags & SC_I_SEG)
 		return false;
 	if (in->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ || in->cls == SC_C_CMPS)
 		g->wild = false;

@@ -27,7 +27,7 @@ u64 prog_target(struct prog *g)
 	if (prog_chance(g, 16))
 		return ISA_CODE + 0x100 + prog_below(g, 0x80); /* a page that code is in */
 	if (prog_chance(g, 16))
-		return ISA_STACK + 0x100 + prog_below(g, 0xe00);
+		return ISA_STACK + (prog_chance(g, 2) ? 0x100 : 0x900) + prog_below(g, 0x300); /* not where return addresses are */
 	if (prog_chance(g, 4))
 		return ISA_DATA + 0x200 + prog_below(g, 0x1a00);
 	return ISA_DATA + 0x200 + 64 * prog_below(g, 0x1a00 / 64);
@@ -182,7 +182,7 @@ void prog_mem(struct prog *g, struct prog_mem *m, u64 at, bool plain)
 		unbased(m, 4, prog_below(g, 4), (u32)ea);
 		return;
 	case 6: /* near the top of the stack, wherever that is now */
-		if (m->nprefix || g->wild)
+		if (m->nprefix || g->wild || g->no_push)
 			break;
 		based(g, m, X86_RSP, 4, 0, 16 * prog_below(g, 16) - 64);
 		return;

@@ -148,8 +148,10 @@ static void image(struct prog *g)
 		prog_poke(g, at + 6, 0, 2);
 		if (kind < 4)
 			prog_poke(g, at + 512, 0, 4);
-		if (kind == 2 || kind == 3)
+		if (kind == 2 || kind == 3) {
 			prog_poke(g, at, 0x37f, 2);
+			prog_poke(g, at + 24, 0, 4);
+		}
 		for (unsigned i = 8; i < 24; i += 4)
 			prog_poke(g, at + i, 0, 4);
 		prog_poke(g, at + 28, 0, 4); /* MXCSR_MASK */

@@ -32,7 +32,10 @@ static bool patch(struct isa_program *p, unsigned i)
 	case ISA_FIX_NONE: return true;
 	case ISA_FIX_REL: x = ISA_CODE + p->offset[it->target] - next; break;
 	case ISA_FIX_RIP: x = it->addr - next; break;
-	case ISA_FIX_RIP_ITEM: x = ISA_CODE + p->offset[it->target] + it->add - next; break;
+	case ISA_FIX_RIP_ITEM:
+		if (it->add && p->item[it->target].gone)
+			return false; /* it would change another instruction */
+		x = ISA_CODE + p->offset[it->target] + it->add - next; break;
 	case ISA_FIX_ABS_ITEM: x = ISA_CODE + p->offset[it->target] + it->add; break;
 	}
 	if (it->fix != ISA_FIX_ABS_ITEM && it->width == 1 && (u64)(s64)(s8)x != x)
