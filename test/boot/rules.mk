@@ -47,3 +47,19 @@ $(P9_GUEST): test/boot/p9/guest.c
 	$(call say,TEST,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 -O2 -static $(WARN) -o $@ $<
+
+# Both ends of test/boot/net_test.sh: HTTP and DNS, and a VPNKit server
+NET_TOOL := $(B)/test/boot/net-tool
+NET_VPNKIT := $(B)/test/boot/vpnkit-server
+TEST_PROGS += $(NET_TOOL) $(NET_VPNKIT)
+
+$(NET_TOOL): test/boot/net/tool.c
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(OUTER_CPPFLAGS) -std=gnu11 -O2 -static -pthread $(WARN) -o $@ $<
+
+$(NET_VPNKIT): test/boot/net/vpnkit_server.c $(B)/obj/libinternal.a
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(TEST_CPPFLAGS) $(CFLAGS_BASE) $(CFLAGS) $(SAN) $(LDFLAGS) -o $@ $< \
+		$(B)/obj/libinternal.a $(LDLIBS)
