@@ -38,6 +38,7 @@ struct img_cfg {
 	bool backing_allow;
 	const char *backing_dir; /* backing files must lie beneath; NULL = beside the image */
 	unsigned depth;		/* backing files above this one */
+	struct img *backing_img; /* below, whatever the image names; taken over */
 	struct log *log;
 };
 

@@ -237,6 +237,7 @@ int qcow2_open(struct img **out, struct img *child, const struct img_cfg *cfg, s
 	}
 	q->img.ops = &qcow2_ops;
 	q->img.child = child;
+	q->img.backing = cfg->backing_img;
 	q->img.log = cfg->log;
 	q->img.read_only = true; /* until everything was looked at: nothing to write at close */
 	pthread_mutex_init(&q->lock, NULL);

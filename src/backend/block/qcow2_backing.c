@@ -125,6 +125,10 @@ int qc_backing_open(struct qcow2 *q, const struct img_cfg *cfg, struct hk_err *e
 	enum img_format format;
 	int rc;
 
+	if (q->img.backing) { /* cfg->backing_img */
+		q->backed = true;
+		return 0;
+	}
 	if (!cfg->backing_allow)
 		return err_set(err, -EACCES, "has the backing file %s, which only backing=allow opens", name);
 	if (cfg->depth >= QC_MAX_DEPTH)
