@@ -113,7 +113,7 @@ struct gvq {
 	gpa_t desc_gpa, avail_gpa, used_gpa;
 	struct gdesc *desc;
 	u8 *avail, *used;	/* raw: flags, idx, ring, event */
-	u16 avail_idx, used_seen;
+	u16 avail_idx, used_seen, kicked_idx;
 	bool *busy;		/* descriptor heads and links in use */
 	u16 *links;		/* descriptors of the chain by head: count */
 	u64 notify_at;		/* modern: address */
@@ -155,6 +155,8 @@ void gvio_queue_setup(struct gvio *g, unsigned q, unsigned size);
 /* The same with any addresses; no struct gvq is made */
 void gvio_queue_raw(struct gvio *g, unsigned q, unsigned size, gpa_t desc, gpa_t avail, gpa_t used);
 void gvio_kick(struct gvio *g, unsigned q); /* always, whatever the device asked for */
+/* As real drivers do: only if the device wants to hear of what was added since the last call */
+void gvio_kick_if_wanted(struct gvio *g, unsigned q);
 /* Messages (or rises of the line) since the last call; q = GVIO_CONFIG_IRQ: configuration */
 #define GVIO_CONFIG_IRQ (~0u)
 unsigned gvio_irqs(struct gvio *g, unsigned q);
@@ -175,7 +177,7 @@ bool gvq_wants_kick(struct gvio *g, unsigned q, u16 old_avail_idx);
 void gvq_set_used_event(struct gvio *g, unsigned q, u16 idx);
 void gvq_no_interrupt(struct gvio *g, unsigned q, bool on); /* avail->flags */
 
-/* One request, copied to and from the test's own buffers: add, kick, run the loop until it is
+/* One request, copied to and from the test's own buffers: add, kick if wanted, run the loop until it is
  * used (at most 5 s). Return: bytes written by the device */
 u32 gvio_request(struct gvio *g, unsigned q, const void *out, u32 out_len, void *in, u32 in_len);
 

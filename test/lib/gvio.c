@@ -230,7 +230,7 @@ void gvio_queue_setup(struct gvio *g, unsigned qi, unsigned size)
 	q->desc = fake_ptr(g->f, q->desc_gpa, (u64)q->size * 16);
 	q->avail = fake_ptr(g->f, q->avail_gpa, (u64)q->size * 2 + 6);
 	q->used = fake_ptr(g->f, q->used_gpa, (u64)q->size * 8 + 6);
-	q->avail_idx = q->used_seen = 0;
+	q->avail_idx = q->used_seen = q->kicked_idx = 0;
 	free(q->busy);
 	free(q->links);
 	q->busy = calloc(q->size, sizeof(*q->busy));
@@ -284,6 +284,15 @@ void gvio_kick(struct gvio *g, unsigned q)
 		fake_pio_wr(g->f, (u16)(g->io + 16), q, 2);
 	else
 		fake_mmio_wr(g->f, g->q[q].notify_at, q, 2);
+}
+
+void gvio_kick_if_wanted(struct gvio *g, unsigned q)
+{
+	bool wanted = gvq_wants_kick(g, q, g->q[q].kicked_idx);
+
+	g->q[q].kicked_idx = g->q[q].avail_idx;
+	if (wanted)
+		gvio_kick(g, q);
 }
 
 unsigned gvio_irqs(struct gvio *g, unsigned q)
@@ -404,6 +413,7 @@ bool gvq_wants_kick(struct gvio *g, unsigned qi, u16 old)
 	struct gvq *q = &g->q[qi];
 	u16 event;
 
+	atomic_thread_fence(memory_order_seq_cst);
 	if (!(g->features >> VIO_F_EVENT_IDX & 1))
 		return !(load_le16(q->used) & 1);
 	event = load_le16(q->used + 4 + q->size * 8u);
@@ -448,7 +458,7 @@ u32 gvio_request(struct gvio *g, unsigned qi, const void *out, u32 out_len, void
 	}
 	if (gvq_add(g, qi, seg, n) < 0)
 		fake_die("queue %u is full", qi);
-	gvio_kick(g, qi);
+	gvio_kick_if_wanted(g, qi);
 	if (!fake_wait(g->f, is_used, &g->q[qi], 5000))
 		fake_die("%s: no answer on queue %u; last log line: %s", g->dev->id, qi,
 			 g->f->log_text);

@@ -142,15 +142,18 @@ static void ask_stats(void *arg)
 
 static void stats_notify(struct balloon *b, struct vq *q)
 {
+	unsigned budget = q->size;
 	struct vq_chain *c;
 
-	while ((c = vq_pop(q))) {
+	while (budget-- && (c = vq_pop(q))) {
 		take_stats(b, c);
 		/* The driver has one buffer; of more the last is kept */
 		if (b->stats_chain)
 			vq_push(q, b->stats_chain, 0);
 		b->stats_chain = c;
 	}
+	if (vq_kicks_on(q))
+		vio_kick(&b->v, q->index);
 	vq_signal(q);
 }
 
@@ -202,7 +205,8 @@ static void balloon_deactivate(struct vio *v)
 
 static void balloon_cfg_write(struct vio *v, unsigned off, const u8 *bytes, unsigned len)
 {
-	if ((off == CFG_ACTUAL || off == CFG_POISON) && len == 4)
+	/* Legacy drivers write byte by byte */
+	if ((off & ~3u) == CFG_ACTUAL || (off & ~3u) == CFG_POISON)
 		vio_config_set(v, off, bytes, len);
 }
 

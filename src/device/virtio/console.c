@@ -66,13 +66,18 @@ size_t con_port_room(struct con_port *p)
 static void port_flush(struct con_port *p)
 {
 	struct vio *v = &p->con->v;
-	unsigned before = p->in_len, part;
+	unsigned before = p->in_len, part, budget = p->rx->size;
 	struct vq_chain *c;
 	u32 done;
 
 	if (!v->active || !p->guest_open)
 		return;
-	while (p->in_len && (c = vq_pop(p->rx))) {
+	while (p->in_len && budget--) {
+		c = vq_pop(p->rx);
+		if (!c && !vq_kicks_on(p->rx))
+			break;
+		if (!c)
+			continue;
 		done = 0;
 		while (p->in_len && done < c->in_len) {
 			part = MIN(p->in_len, CON_IN_BYTES - p->in_head);
@@ -84,6 +89,8 @@ static void port_flush(struct con_port *p)
 		vq_push(p->rx, c, done);
 		p->in_bytes += done;
 	}
+	if (p->in_len && vq_avail(p->rx))
+		vio_kick(v, p->rx->index);
 	vq_signal(p->rx);
 	if (p->in_len < before)
 		con_host_room(p);
@@ -163,9 +170,10 @@ static u32 message_write(struct console *con, struct vq_chain *c, const struct c
 			n += (u32)vq_write(c, n, p->name, strlen(p->name));
 		break;
 	case EV_RESIZE:
-		/* Drivers take rows first, whatever 5.3.6.2 used to say */
-		dim[0] = le16_of((u16)size);
-		dim[1] = le16_of((u16)(size >> 16));
+		/* Columns first, as the specification has it. Linux had them the other way round
+		 * for years; those of Debian 12 and later are right. */
+		dim[0] = le16_of((u16)(size >> 16));
+		dim[1] = le16_of((u16)size);
 		n += (u32)vq_write(c, n, dim, sizeof(dim));
 		break;
 	}
@@ -179,7 +187,12 @@ static void messages_flush(struct console *con)
 
 	if (!con->v.active || !con->use_multi)
 		return;
-	while (con->num_pending && (c = vq_pop(q))) {
+	while (con->num_pending) {
+		c = vq_pop(q);
+		if (!c && !vq_kicks_on(q))
+			break;
+		if (!c)
+			continue;
 		vq_push(q, c, message_write(con, c, &con->pending[con->pending_head]));
 		con->pending_head = (con->pending_head + 1) % CON_PENDING;
 		con->num_pending--;

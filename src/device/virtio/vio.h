@@ -85,7 +85,8 @@ struct vio_class {
 	/* The driver kicked queue @q (or had filled it before activate) */
 	void (*notify)(struct vio *v, unsigned q);
 	/* The driver writes @len (1, 2, 4) bytes of the device configuration; the device decides and
-	 * stores with vio_config_set(). NULL: configuration is read-only. Not only while active. */
+	 * stores with vio_config_set(). Legacy drivers write byte by byte. NULL: configuration is
+	 * read-only. Not only while active. */
 	void (*cfg_write)(struct vio *v, unsigned off, const u8 *bytes, unsigned len);
 	/* State for humans, after what the core says. [any] */
 	void (*dump)(struct vio *v, struct strbuf *out);

@@ -71,7 +71,9 @@ void vq_signal(struct vq *q);
 /* Are there requests that were not popped yet? How many heads (hostile: at most size)? */
 unsigned vq_avail(struct vq *q);
 /* Ask the driver for no kicks; ask for them again. vq_kicks_on() returns true when requests
- * have arrived meanwhile, for which no kick will come: go round again. */
+ * have arrived meanwhile, for which no kick will come: go round again. With EVENT_IDX a wish for
+ * kicks is good for one kick: whoever waits for requests (also for receive buffers!) must have
+ * called vq_kicks_on(), and got false, since it popped last. */
 void vq_kicks_off(struct vq *q);
 bool vq_kicks_on(struct vq *q);
 
