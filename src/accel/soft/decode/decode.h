@@ -231,7 +231,7 @@ struct sc_insn {
 	 * write to a part of a register counts as read and write. */
 	u16 gpr_read, gpr_written;
 
-	u8 raw[15];
+	u8 raw[15];	/* the bytes; behind len anything */
 	u8 isa_ext;	/* ZYDIS_ISA_EXT_* of it, for feature checks */
 	u8 isa_set;	/* ZYDIS_ISA_SET_* */
 };

@@ -15,31 +15,27 @@ enum sc_map { SC_MAP_1B, SC_MAP_0F, SC_MAP_0F38, SC_MAP_0F3A, SC_MAP_V0F, SC_MAP
 /* Columns of a map: mandatory prefix, VEX.pp. F2 and F3 outdo 66. */
 enum sc_pp { SC_PP_NP, SC_PP_66, SC_PP_F3, SC_PP_F2 };
 
-/* Where a register number comes from; also bytes of the word that fast.c gathers them in */
+/* Where a register number comes from: bytes of the word that fast.c gathers them in */
 enum sc_from { SC_FROM_REG, SC_FROM_RM, SC_FROM_VVVV, SC_FROM_OPCODE, SC_FROM_0, SC_FROM_1, SC_FROM_2,
-	       SC_FROM_IS4,	/* bits 7:4 of an immediate */
-	       /* no registers: */
-	       SC_FROM_IMM,	/* immediate, sign-extended */
-	       SC_FROM_IMM_U,	/* zero-extended */
-	       SC_FROM_ONE,	/* the constant of a shift */
-	       SC_FROM_MOFFS };	/* memory at an absolute offset */
+	       SC_FROM_NONE };
 
-/* Operand sizes: fixed, or by operand size and vector length */
-enum sc_size { SC_SZ_1, SC_SZ_2, SC_SZ_4, SC_SZ_8, SC_SZ_16, SC_SZ_32, SC_SZ_64,
-	       SC_SZ_V,		/* operand size */
-	       SC_SZ_Z,		/* the same, at most 4 */
-	       SC_SZ_Y,		/* 8 with W, else 4 */
-	       SC_SZ_X, SC_SZ_X2, SC_SZ_X4, SC_SZ_X8, /* vector length, halves, quarters, eighths of it */
-	       SC_SZ_DUP,	/* 8, or 32 with VEX.L: MOVDDUP */
-	       SC_SZ_NONE,	/* address size */
-	       SC_NUM_SZ };
+/* Bits of sc_operand.how */
+#define SC_H_RM BIT(0)		/* memory unless ModRM.mod is 3 */
+#define SC_H_IMM BIT(1)		/* the immediate */
+#define SC_H_UNSIGNED BIT(2)	/* zero-extended */
+#define SC_H_ONE BIT(3)		/* the constant of a shift */
+#define SC_H_MOFFS BIT(4)	/* memory at an absolute offset */
+#define SC_H_IS4 BIT(5)		/* register in bits 7:4 of an immediate byte */
+#define SC_H_VVVV BIT(6)
+#define SC_H_GPR BIT(7)
 
-/* What an operand code means */
+/* What an operand code means. Columns: log2 of the operand size, 4 more with VEX.L */
+#define SC_COLUMNS 8
 struct sc_operand {
-	u8 kind;	/* enum sc_op_kind of the register form, or of an immediate */
+	u8 how;		/* SC_H_* */
 	u8 from;	/* enum sc_from */
-	u8 size;	/* enum sc_size, of the register form or the immediate */
-	u8 mem_size;	/* SC_FROM_RM: of the memory form */
+	struct sc_op reg[SC_COLUMNS]; /* what it becomes, register number and action apart */
+	struct sc_op mem[SC_COLUMNS]; /* SC_H_RM; size 0: the address size */
 };
 /* Bits 7:6 of sc_row.op are SC_ACT_R and SC_ACT_W */
 #define SC_OPERAND(x) ((x) & 63)
@@ -47,8 +43,8 @@ struct sc_operand {
 
 /* Flags and registers that the operands do not show */
 struct sc_effect {
-	u16 fl_read, fl_written, fl_killed;
-	u16 gpr_read, gpr_written;
+	u16 fl_read, fl_written, fl_killed, gpr_read; /* copied to sc_insn at once */
+	u16 gpr_written;
 	u16 flags;	/* SC_I_* */
 	bool cond0;	/* operand 0 may not be accessed, or not written */
 	bool sized;	/* hidden registers have the operand size: narrow writes are reads, too */
@@ -94,7 +90,6 @@ extern const struct sc_operand sc_operands[64];
 extern const struct sc_effect sc_effects[];
 extern const struct sc_isa sc_isas[][2];
 extern const u8 sc_rule_sizes[SC_NUM_RULES][4];
-extern const u8 sc_sizes[SC_NUM_SZ][8]; /* [log2 of operand size | VEX.L << 2] */
 
 /* decode.c: what the tables leave open, for both decoders */
 void sc_correct_masks(struct sc_insn *in);

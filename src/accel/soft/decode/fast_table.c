@@ -12,26 +12,31 @@
 /* Operand codes. As in SDM 2D appendix A: E ModRM.rm, G ModRM.reg, B VEX.vvvv, Z opcode; V, W,
  * H the same for vectors; P, Q MMX; I (sign-extended), U immediates; J relative; O offset.
  * Then the size: b w d q o 1 to 16 bytes, v operand size, y 4 or 8, x vector length. */
+/* name, kind, register from, size, size in memory, how */
+#define E(C, name, size, mem) C(name, GPR, RM, size, mem, SC_H_RM | SC_H_GPR)
+#define G(C, name, from, size) C(name, GPR, from, size, size, SC_H_GPR)
+#define W(C, name, kind, size, mem) C(name, kind, RM, size, mem, SC_H_RM)
+#define V(C, name, kind, from, size) C(name, kind, from, size, size, 0)
 #define CODES(C)                                                                                  \
-	C(Eb, GPR, RM, 1, 1) C(Ew, GPR, RM, 2, 2) C(Ed, GPR, RM, 4, 4) C(Eq, GPR, RM, 8, 8)       \
-	C(Ev, GPR, RM, V, V) C(Ey, GPR, RM, Y, Y) C(Ed_b, GPR, RM, 4, 1) C(Ed_w, GPR, RM, 4, 2)   \
-	C(Ea, GPR, RM, V, NONE) /* an address, no access */ C(Eline, GPR, RM, 1, 64)                                          \
-	C(Gb, GPR, REG, 1, 1) C(Gd, GPR, REG, 4, 4) C(Gq, GPR, REG, 8, 8) C(Gv, GPR, REG, V, V)   \
-	C(Gy, GPR, REG, Y, Y) C(By, GPR, VVVV, Y, Y) C(Zb, GPR, OPCODE, 1, 1)                     \
-	C(Zv, GPR, OPCODE, V, V) C(AL, GPR, 0, 1, 1) C(rAX, GPR, 0, V, V) C(zAX, GPR, 0, Z, Z)    \
-	C(CL, GPR, 1, 1, 1) C(DX, GPR, 2, 2, 2)                                                   \
-	C(Ib, IMM, IMM, 1, 1) C(Iz, IMM, IMM, Z, Z) C(Iv, IMM, IMM, V, V)                         \
-	C(Ub, IMM, IMM_U, 1, 1) C(Iw, IMM, IMM_U, 2, 2) C(One, IMM, ONE, 1, 1)                    \
-	C(Jb, REL, IMM, 1, 1) C(Jz, REL, IMM, 4, 4)                                               \
-	C(Ob, MEM, MOFFS, 1, 1) C(Ov, MEM, MOFFS, V, V)                                           \
-	C(Vx, XMM, REG, X, X) C(Vo, XMM, REG, 16, 16) C(V2, YMM, REG, 32, 32)                     \
-	C(Hx, XMM, VVVV, X, X) C(Ho, XMM, VVVV, 16, 16) C(H2, YMM, VVVV, 32, 32)                  \
-	C(Lx, XMM, IS4, X, X) C(XMM0, XMM, 0, 16, 16)                                             \
-	C(Wx, XMM, RM, X, X) C(Wx_2, XMM, RM, 16, X2) C(Wx_4, XMM, RM, 16, X4)                    \
-	C(Wx_8, XMM, RM, 16, X8) C(Wdup, XMM, RM, X, DUP) C(Wo_x, XMM, RM, 16, X)                 \
-	C(Wb, XMM, RM, 16, 1) C(Ww, XMM, RM, 16, 2) C(Wd, XMM, RM, 16, 4) C(Wq, XMM, RM, 16, 8)   \
-	C(Wo, XMM, RM, 16, 16) C(W2, YMM, RM, 32, 32)                                             \
-	C(P, MMX, REG, 8, 8) C(Q, MMX, RM, 8, 8) C(Qd, MMX, RM, 8, 4)
+	E(C, Eb, 1, 1) E(C, Ew, 2, 2) E(C, Ed, 4, 4) E(C, Eq, 8, 8) E(C, Ev, V, V)                \
+	E(C, Ey, Y, Y) E(C, Ed_b, 4, 1) E(C, Ed_w, 4, 2) E(C, Ea, V, ADDRESS)                        \
+	E(C, Eline, 1, 64) G(C, Gb, REG, 1) G(C, Gd, REG, 4) G(C, Gq, REG, 8)                     \
+	G(C, Gv, REG, V) G(C, Gy, REG, Y) C(By, GPR, VVVV, Y, Y, SC_H_VVVV | SC_H_GPR)            \
+	G(C, Zb, OPCODE, 1) G(C, Zv, OPCODE, V) G(C, AL, 0, 1) G(C, rAX, 0, V)                    \
+	G(C, zAX, 0, Z) G(C, CL, 1, 1) G(C, DX, 2, 2) C(Ib, IMM, NONE, 1, 1, SC_H_IMM)            \
+	C(Iz, IMM, NONE, Z, Z, SC_H_IMM) C(Iv, IMM, NONE, V, V, SC_H_IMM)                         \
+	C(Ub, IMM, NONE, 1, 1, SC_H_IMM | SC_H_UNSIGNED)                                          \
+	C(Iw, IMM, NONE, 2, 2, SC_H_IMM | SC_H_UNSIGNED) C(One, IMM, NONE, 1, 1, SC_H_ONE)        \
+	C(Jb, REL, NONE, 1, 1, SC_H_IMM) C(Jz, REL, NONE, 4, 4, SC_H_IMM)                         \
+	C(Ob, MEM, NONE, 1, 1, SC_H_MOFFS) C(Ov, MEM, NONE, V, V, SC_H_MOFFS)                     \
+	V(C, Vx, XMM, REG, X) V(C, Vo, XMM, REG, 16) V(C, V2, XMM, REG, 32)                       \
+	C(Hx, XMM, VVVV, X, X, SC_H_VVVV) C(Ho, XMM, VVVV, 16, 16, SC_H_VVVV)                     \
+	C(H2, XMM, VVVV, 32, 32, SC_H_VVVV) C(Lx, XMM, NONE, X, X, SC_H_IS4)                      \
+	V(C, XMM0, XMM, 0, 16) W(C, Wx, XMM, X, X) W(C, Wx_2, XMM, 16, X2)                        \
+	W(C, Wx_4, XMM, 16, X4) W(C, Wx_8, XMM, 16, X8) W(C, Wdup, XMM, X, DUP)                   \
+	W(C, Wo_x, XMM, 16, X) W(C, Wb, XMM, 16, 1) W(C, Ww, XMM, 16, 2)                          \
+	W(C, Wd, XMM, 16, 4) W(C, Wq, XMM, 16, 8) W(C, Wo, XMM, 16, 16)                           \
+	W(C, W2, XMM, 32, 32) V(C, P, MMX, REG, 8) W(C, Q, MMX, 8, 8) W(C, Qd, MMX, 8, 4)
 
 enum operand_code {
 	OPERAND_NONE,
@@ -42,32 +47,43 @@ enum operand_code {
 };
 _Static_assert(NUM_OPERANDS <= 64, "SC_OPERAND has six bits");
 
+/* Sizes in column c: fixed, or by operand size and vector length */
+#define SZ_1(c) 1
+#define SZ_2(c) 2
+#define SZ_4(c) 4
+#define SZ_8(c) 8
+#define SZ_16(c) 16
+#define SZ_32(c) 32
+#define SZ_64(c) 64
+#define SZ_V(c) (1 << ((c) & 3))		/* operand size */
+#define SZ_Z(c) MIN(SZ_V(c), 4)
+#define SZ_Y(c) (((c) & 3) == 3 ? 8 : 4)
+#define SZ_X(c) ((c) & 4 ? 32 : 16)		/* vector length */
+#define SZ_X2(c) (SZ_X(c) / 2)
+#define SZ_X4(c) (SZ_X(c) / 4)
+#define SZ_X8(c) (SZ_X(c) / 8)
+#define SZ_DUP(c) ((c) & 4 ? 32 : 8)		/* MOVDDUP */
+#define SZ_ADDRESS(c) 0
+#define IN_COLUMN(k, s, c) { .kind = SC_OP_##k + (SZ_##s(c) == 32), .size = SZ_##s(c) }
+#define IN_MEMORY(s, c) { .kind = SC_OP_MEM, .size = SZ_##s(c) }
+
 const struct sc_operand sc_operands[64] = {
-#define CODE(name, k, f, s, m) [name] = { SC_OP_##k, SC_FROM_##f, SC_SZ_##s, SC_SZ_##m },
+#define CODE(name, k, f, s, m, how_)                                                              \
+	[name] = {                                                                                \
+		.how = (how_), .from = SC_FROM_##f,                                               \
+		.reg = { IN_COLUMN(k, s, 0), IN_COLUMN(k, s, 1), IN_COLUMN(k, s, 2),              \
+			 IN_COLUMN(k, s, 3), IN_COLUMN(k, s, 4), IN_COLUMN(k, s, 5),              \
+			 IN_COLUMN(k, s, 6), IN_COLUMN(k, s, 7) },                                \
+		.mem = { IN_MEMORY(m, 0), IN_MEMORY(m, 1), IN_MEMORY(m, 2), IN_MEMORY(m, 3),      \
+			 IN_MEMORY(m, 4), IN_MEMORY(m, 5), IN_MEMORY(m, 6), IN_MEMORY(m, 7) },    \
+	},
 	CODES(CODE)
 #undef CODE
 };
-
-/* First index: log2 of the operand size, 4 more with VEX.L */
-#define BOTH(a, b, c, d) { a, b, c, d, a, b, c, d }
-#define LENGTH(l0, l1) { l0, l0, l0, l0, l1, l1, l1, l1 }
-const u8 sc_sizes[SC_NUM_SZ][8] = {
-	[SC_SZ_1] = LENGTH(1, 1),
-	[SC_SZ_2] = LENGTH(2, 2),
-	[SC_SZ_4] = LENGTH(4, 4),
-	[SC_SZ_8] = LENGTH(8, 8),
-	[SC_SZ_16] = LENGTH(16, 16),
-	[SC_SZ_32] = LENGTH(32, 32),
-	[SC_SZ_64] = LENGTH(64, 64),
-	[SC_SZ_V] = BOTH(1, 2, 4, 8),
-	[SC_SZ_Z] = BOTH(1, 2, 4, 4),
-	[SC_SZ_Y] = BOTH(4, 4, 4, 8),
-	[SC_SZ_X] = LENGTH(16, 32),
-	[SC_SZ_X2] = LENGTH(8, 16),
-	[SC_SZ_X4] = LENGTH(4, 8),
-	[SC_SZ_X8] = LENGTH(2, 4),
-	[SC_SZ_DUP] = LENGTH(8, 32),
-};
+#undef E
+#undef G
+#undef W
+#undef V
 
 /* log2 of the operand size by prefix: none, 66, W, W and 66 */
 const u8 sc_rule_sizes[SC_NUM_RULES][4] = {
