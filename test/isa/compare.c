@@ -200,7 +200,8 @@ static int compare(const struct isa_case *c, const char *engine, const struct is
 	n += diff_memory("code", want->code, got->code, c->code, ISA_CODE_LEN);
 	n += diff_memory("stack", want->stack, got->stack, c->stack, ISA_STACK_LEN);
 	if (n) {
-		fprintf(out, "  %s differs from the host after\n", engine);
+		fprintf(out, "  %s differs from the host; vector %d at %#llx, after\n", engine,
+			want->vector, (unsigned long long)want->out.rip);
 		isa_print_code(c, out);
 	}
 	return n != 0;

@@ -287,6 +287,7 @@ static void legacy32(struct prog *g)
 {
 	unsigned reg = prog_free_reg(g, 0), i;
 	u64 at = ISA_DATA + 8 * prog_below(g, 0x3fe);
+	bool narrow;
 	u8 b[3];
 
 	switch (prog_below(g, 5)) {
@@ -294,7 +295,8 @@ static void legacy32(struct prog *g)
 		prog_mov_imm(g, reg, prog_below(g, 100));
 		prog_poke(g, at, (u32)prog_below(g, 40), 4);
 		prog_poke(g, at + 4, 60 + (u32)prog_below(g, 40), 4);
-		with_mem(g, prog_chance(g, 4) ? "\x66\x62" : "\x62", 1, (u8)reg, at, false);
+		narrow = prog_chance(g, 4);
+		with_mem(g, narrow ? "\x66\x62" : "\x62", 1 + narrow, (u8)reg, at, false);
 		return;
 	case 1: /* LES, LDS, LSS */
 		prog_poke(g, at, isa_rand(&g->r), 4);

@@ -335,6 +335,56 @@ static void data(void)
 	write_dr7(0x400);
 }
 
+/* ------------------------------------------- stacks of events and far transfers */
+
+CODE(undefined, "nop", "ud2");
+CODE(int_40, "mov %rdi, %rsp", "int $0x40");
+CODE(iretq_, "mov %rdi, %rsp", "iretq");
+CODE(lretq_, "mov %rdi, %rsp", "lretq $1024");
+CODE(lcall_, "mov %rdi, %rsp; mov %rsi, %rax", "lcall *(%rax)");
+
+static void stacks(void)
+{
+	u64 top = page_alloc() + 4096;
+	volatile u64 *f = (u64 *)(top - 2048);
+	static struct { u32 off; u16 sel; } __attribute__((packed)) far;
+
+	write_dr6(0xffff0ff0);
+	write_dr1((u64)rsp0_stack + sizeof(rsp0_stack) - 16);
+	write_dr7(dr7_of(1, 1, 2));
+	run_user(undefined, 0, 0);
+	ended(DB, 0, (u64)stubs + UD * 16, "a frame pushed into a breakpoint: #DB before the handler");
+	equal(last.dr6 & 0xe00f, 2, "with B1");
+	equal(last.at, (u64)rsp0_stack + sizeof(rsp0_stack) - 48, "on the stack of the first, below its frame");
+	write_dr6(0xffff0ff0);
+	write_dr7(dr7_of(1, 3, 2));
+	write_dr1(top - 40);
+	run(int_40, top, 0);
+	ended(DB, 0, (u64)stubs + 0x40 * 16, "INT n pushes into a breakpoint");
+	write_dr6(0xffff0ff0);
+	f[0] = (u64)iretq__next;
+	f[1] = CS64;
+	f[2] = 2;
+	f[3] = top - 3072;
+	f[4] = DS0;
+	write_dr1((u64)(f + 3));
+	run(iretq_, (u64)f, 0);
+	ended(DB, 0, (u64)iretq__next, "IRETQ reads from one");
+	write_dr6(0xffff0ff0);
+	f[0] = (u64)lretq__next;
+	write_dr1((u64)f);
+	run(lretq_, (u64)f, 0);
+	ended(DB, 0, (u64)lretq__next, "LRETQ reads from one");
+	write_dr6(0xffff0ff0);
+	far.off = (u32)(u64)three;
+	far.sel = CS64;
+	write_dr1(top - 8);
+	run(lcall_, top, (u64)&far);
+	ended(DB, 0, (u64)three, "a far call pushes into one");
+	write_dr7(0x400);
+	write_dr6(0xffff0ff0);
+}
+
 /* ------------------------------------------------------------- the registers */
 
 CODE(rd_dr0, "nop", "mov %dr0, %rax");
@@ -370,6 +420,7 @@ int main64(void)
 	single_step();
 	instruction();
 	data();
+	stacks();
 	registers();
 	return verdict();
 }

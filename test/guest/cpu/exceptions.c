@@ -66,7 +66,7 @@ CODE(ldmxcsr_, "nop", "ldmxcsr (%rdi)");
 CODE(fxsave_, "nop", "fxsave (%rdi)");
 CODE(ac_load, "pushq $0x40002; popfq", "mov (%rdi), %eax");
 CODE(ac_off, "pushq $0x40002; popfq; mov (%rdi), %eax; pushq $2", "popfq");
-CODE(ac_movups, "pushq $0x40002; popfq; movups (%rdi), %xmm0; mov (%rdi), %al; pushq $2", "popfq");
+CODE(ac_byte, "pushq $0x40002; popfq; mov (%rdi), %al; pushq $2", "popfq");
 CODE(pop_mem, "mov %rsp, %r8; push $77", "popq (%rdi); mov %r8, %rsp");
 CODE(push_bad, "mov %rsp, %r8; mov %rdi, %rsp", "push %rax; mov %r8, %rsp");
 CODE(enter_, "mov %rsp, %r8; mov %rdi, %rsp", "enter $16, $0; mov %r8, %rsp");
@@ -299,7 +299,7 @@ static void alignment(void)
 	faults_user(ac_load, at + 1, 0, AC, 0, "a misaligned load with AM and AC is #AC");
 	check(last.t.rflags & RF, "#AC pushes RF");
 	returns_user(ac_off, at + 4, 0, "an aligned one is not");
-	returns_user(ac_movups, at + 1, 0, "MOVUPS and bytes are not checked");
+	returns_user(ac_byte, at + 1, 0, "bytes are not checked");
 	run(ac_load, (u64)data + 1, 0);
 	ended(NONE, 0, 0, "ring 0 is not checked");
 	write_cr0(cr0);

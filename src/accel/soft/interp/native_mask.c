@@ -92,7 +92,7 @@ void sc_native_maskmov(struct sc_vcpu *v, const struct sc_insn *in)
 	}
 	/* Faults may come for bytes that are masked out, be it all (SDM 2, MASKMOVDQU), as on AMD */
 	a = sc_lin_any(v, in->seg, di, n, true);
-	sc_native_check_ac(v, a, n);
+	sc_native_check_ac(v, a, 8);
 	sc_check_write(v, a, n);
 	for (unsigned i = 0; i < n; i++)
 		if (m[i] & 0x80)

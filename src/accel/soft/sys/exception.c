@@ -124,6 +124,19 @@ static void event_done(struct sc_vcpu *v)
 	v->halted = false;
 }
 
+/* The pushes of a delivery touched data breakpoints: a #DB before the handler's first
+ * instruction. Those of that #DB count no more, or it would have no end. */
+static bool watched_delivery(struct sc_vcpu *v, unsigned vector)
+{
+	u8 hits = v->watch_hits;
+
+	v->watch_hits = 0;
+	if (likely(!hits) || vector == X86_VEC_DB)
+		return false;
+	v->exc = (struct sc_exception){ .vector = X86_VEC_DB, .dr6 = hits };
+	return true;
+}
+
 /* Deliver v->exc, met while an event of @first was delivered (BENIGN: none) */
 static void deliver_faults(struct sc_vcpu *v, enum severity first)
 {
@@ -150,8 +163,13 @@ static void deliver_faults(struct sc_vcpu *v, enum severity first)
 		ev.ext = 1;
 		ev.rip = v->rip;
 		ev.flags = pushes_rf(ev.vector) || v->rf_next ? X86_FLAG_RF : 0;
-		if (attempt(v, &ev))
-			break;
+		v->watch_hits = 0;
+		if (attempt(v, &ev)) {
+			v->rf_next = false;
+			if (likely(!watched_delivery(v, ev.vector)))
+				break;
+			now = BENIGN;
+		}
 		first = now;
 	}
 	event_done(v);
@@ -167,10 +185,11 @@ static void deliver_external(struct sc_vcpu *v, u8 vector)
 	struct sys_event ev = { .vector = vector, .ext = 1, .rip = v->rip,
 				.flags = v->rf_next ? X86_FLAG_RF : 0 };
 
-	if (attempt(v, &ev))
-		event_done(v);
-	else
+	v->watch_hits = 0;
+	if (!attempt(v, &ev) || unlikely(watched_delivery(v, vector)))
 		deliver_faults(v, BENIGN);
+	else
+		event_done(v);
 }
 
 void sc_deliver_interrupt(struct sc_vcpu *v, u8 vector)

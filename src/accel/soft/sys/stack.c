@@ -25,22 +25,27 @@ void stack_new(struct sys_stack *st, const struct x86_segment *ss, u64 sp, unsig
 	st->error = error;
 }
 
-static gva_t address(struct sc_vcpu *v, const struct sys_stack *st, u64 sp, unsigned size)
+static gva_t address(struct sc_vcpu *v, const struct sys_stack *st, u64 sp, unsigned size, bool write)
 {
+	gva_t a = sp;
+
 	if (st->is64) {
 		if (!sc_canonical(sp) || !sc_canonical(sp + size - 1))
 			sc_throw_error(v, X86_VEC_SS, st->error);
-		return sp;
+	} else {
+		if (!seg_in_limit(&st->ss, sp, size))
+			sc_throw_error(v, X86_VEC_SS, st->error);
+		a = (u32)(st->ss.base + sp);
 	}
-	if (!seg_in_limit(&st->ss, sp, size))
-		sc_throw_error(v, X86_VEC_SS, st->error);
-	return (u32)(st->ss.base + sp);
+	if (unlikely(v->watch))
+		sc_watch(v, a, size, write, false);
+	return a;
 }
 
 void stack_push(struct sc_vcpu *v, struct sys_stack *st, u64 val, unsigned size)
 {
 	u64 sp = (st->sp - size) & st->mask;
-	gva_t at = address(v, st, sp, size);
+	gva_t at = address(v, st, sp, size, true);
 
 	/* The rights of the ring that owns the stack, not those of the code that is left */
 	if (st->user == (v->cpl == 3))
@@ -52,7 +57,7 @@ void stack_push(struct sc_vcpu *v, struct sys_stack *st, u64 val, unsigned size)
 
 u64 stack_peek(struct sc_vcpu *v, const struct sys_stack *st, u64 off, unsigned size)
 {
-	return sc_read(v, address(v, st, (st->sp + off) & st->mask, size), size);
+	return sc_read(v, address(v, st, (st->sp + off) & st->mask, size, false), size);
 }
 
 u64 stack_pop(struct sc_vcpu *v, struct sys_stack *st, unsigned size)
