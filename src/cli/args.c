@@ -31,6 +31,7 @@ static const char usage_text[] =
 	"                [--accel auto|kvm|soft] [--debug-exit] [--stats] [--log level]\n"
 	"                -f <fw>\n"
 	"       %s info\n"
+	"       %s disk create|info|check|convert|resize|compare ...\n"
 	"       -A: create ACPI tables\n"
 	"       -c: # cpus (default 1)\n"
 	"       -C: include guest memory in core file (no effect)\n"
@@ -62,7 +63,7 @@ static const char usage_text[] =
 
 static int usage(const struct cli_args *a, int code)
 {
-	fprintf(stderr, usage_text, a->prog, a->prog, a->prog);
+	fprintf(stderr, usage_text, a->prog, a->prog, a->prog, a->prog);
 	return code;
 }
 

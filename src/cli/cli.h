@@ -97,4 +97,7 @@ int run_vm(const struct cli_args *a, struct hk_vm *vm); /* exit code */
 /* info.c */
 int info_main(const char *prog);
 
+/* disk.c: `hyperkit disk ...`; argv[0] is "disk" */
+int disk_main(const char *prog, int argc, char **argv);
+
 #endif

@@ -136,6 +136,11 @@ int main(int argc, char **argv)
 
 		return info_main(slash ? slash + 1 : argv[0]);
 	}
+	if (argc >= 2 && !strcmp(argv[1], "disk")) {
+		const char *slash = strrchr(argv[0], '/');
+
+		return disk_main(slash ? slash + 1 : argv[0], argc - 1, argv + 1);
+	}
 	term_init();
 	code = args_parse(&a, argc, argv);
 	if (code == CLI_GO_ON) {
