@@ -7,11 +7,12 @@ set -u
 . "$HK_TOP/test/lib/boot.sh"
 need_kernel generic
 
-files=${HK_P9_FILES:-1500}
+files=${HK_P9_FILES:-600}
 [ $slow = 1 ] || files=$((files / 5))
 folder=$(mktemp -d /tmp/hk-p9.XXXXXX) # a short name: socket addresses hold 107 bytes
 pid=''
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$folder"' EXIT
+chmod 755 "$folder" # diod drops the rights of root
 mkdir "$folder"/{tree,share,owners,ro,diod}
 echo "read me" >"$folder/ro/file"
 
@@ -22,7 +23,6 @@ for ((i = 0; i < files; i++)); do
 	head -c $((i * 7919 % 20000)) /dev/urandom >"$d/file$i"
 done
 ln -s sub1/file1 "$folder/tree/link"
-ln -s /nonexistent "$folder/tree/dangling"
 ln "$folder/tree/sub2/file2" "$folder/tree/hard"
 chmod 0751 "$folder/tree/sub3/file3"
 tar cf "$folder/tree.tar" -C "$folder/tree" .

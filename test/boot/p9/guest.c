@@ -117,7 +117,7 @@ static void names(void)
 
 static void directories(void)
 {
-	char name[32], seen[700] = { 0 };
+	char name[300], seen[700] = { 0 };
 	struct dirent *e;
 	unsigned n = 0;
 	DIR *d;
@@ -142,7 +142,8 @@ static void directories(void)
 
 static void attributes(void)
 {
-	struct timespec ts[2] = { { 1000000000, 7 }, { 1100000000, 8 } };
+	/* Linux 6.1's v9fs rounds times that it sets to seconds */
+	struct timespec ts[2] = { { 1000000000, 0 }, { 1100000000, 0 } };
 	struct statfs fs;
 	struct stat st;
 	char v[64];
@@ -150,7 +151,7 @@ static void attributes(void)
 	put("a", "x");
 	WANT(!chmod("a", 0640) && !stat("a", &st) && (st.st_mode & 07777) == 0640);
 	WANT(!utimensat(AT_FDCWD, "a", ts, 0) && !stat("a", &st));
-	WANT(st.st_atim.tv_sec == 1000000000 && st.st_mtim.tv_sec == 1100000000 && st.st_mtim.tv_nsec == 8);
+	WANT(st.st_atim.tv_sec == 1000000000 && st.st_mtim.tv_sec == 1100000000);
 	WANT(!chown("a", 12, 34) && !stat("a", &st));
 	WANT(owners ? st.st_uid == 12 && st.st_gid == 34 : st.st_uid == 0);
 	if (owners) {

@@ -36,11 +36,15 @@ for what in "touch new" "rm file" "mkdir d" "mv file g" "ln -s x y" "chmod 0 fil
 done
 umount /mnt/ro
 if grep -q hk.diod /proc/cmdline; then
-	try diod diod msize=65536,cache=none,aname=$(sed 's/.*hk.diod=\([^ ]*\).*/\1/' /proc/cmdline)
+	export_dir=$(sed 's/.*hk.diod=\([^ ]*\).*/\1/' /proc/cmdline)
+	try diod diod msize=65536,cache=none,aname=$export_dir
 	tar xf /tree.tar -C /mnt/diod && diff -r /ref /mnt/diod && echo "p9: tree diod ok"
 	echo "p9: diod dies now"
 	i=0
-	while cat /mnt/diod/sub0/file0 >/dev/null 2>&1 && [ $i -lt 100000 ]; do i=$((i + 1)); done
-	cat /mnt/diod/sub0/file0 2>&1 | grep -q "I/O error" && echo "p9: dead server ok"
+	while [ -e /mnt/diod/sub0/file0 ] && [ $i -lt 3000 ]; do
+		i=$((i + 1))
+		usleep 10000
+	done
+	ls /mnt/diod/sub1 2>&1 | grep -qE "(I/O|Input/output) error" && echo "p9: dead server ok"
 fi
 echo "p9: done"
