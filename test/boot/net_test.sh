@@ -11,6 +11,7 @@ accel=${HK_NET_ACCEL:-soft}
 bytes=$((32 << 20))
 [ $slow = 1 ] || bytes=$((4 << 20))
 folder=$(mktemp -d /tmp/hk-net.XXXXXX) # a short name: socket addresses hold 107 bytes
+chmod 777 "$folder" # passt becomes nobody
 pids=()
 cleanup() {
 	[ ${#pids[@]} = 0 ] || kill "${pids[@]}" 2>/dev/null
@@ -47,6 +48,7 @@ dns=$(start "$folder/dns" "$tool" dns 127.0.0.1 0)
 user_with() { # NAME OPTIONS LEGACY-OPTIONS: the whole of user networking
 	local in
 	in=$(free_port)
+	rm -f "$out.raw" # the former test's words
 	boot 120 "quiet net.run=user net.port=$http net.dnsport=$dns net.bytes=$bytes" "${vm[@]}" \
 		-s "2,virtio-net,hostfwd=tcp:127.0.0.1:$in-:80$2" </dev/null &
 	local pid=$!
@@ -72,7 +74,7 @@ user_with the_same_with_a_legacy_device ,disable-modern
 user_with the_same_without_offloads ,offload=off
 
 # VPNKit's protocol; the server hangs up once in the middle
-"$HK_BUILD/test/boot/vpnkit-server" "$folder/vpnkit" 300 >"$folder/vpnkit.log" 2>&1 &
+"$HK_BUILD/test/boot/vpnkit-server" "$folder/vpnkit" 60 >"$folder/vpnkit.log" 2>&1 &
 pids+=($!)
 boot 120 "quiet net.run=again net.port=$http net.bytes=8000000" "${vm[@]}" \
 	-s "2,virtio-vpnkit,path=$folder/vpnkit,uuid=11111111-2222-3333-4444-555555555555,macfile=$folder/mac" </dev/null
@@ -111,7 +113,7 @@ pair two_vms_talk_over_datagrams "type=dgram,local=$folder/a,connect=$folder/b" 
 passt_ok() {
 	command -v passt >/dev/null || return 1
 	ip route 2>/dev/null | grep -q '^default' || return 1
-	passt -f -s "$folder/passt" -a 10.7.7.15 -n 24 -g 10.7.7.1 -D 10.7.7.3 -t none -u none >"$folder/passt.log" 2>&1 &
+	passt -e -f -s "$folder/passt" -a 10.7.7.15 -n 24 -g 10.7.7.1 -D 10.7.7.3 -t none -u none >"$folder/passt.log" 2>&1 &
 	pids+=($!)
 	local i
 	for ((i = 0; i < 50; i++)); do
