@@ -32,3 +32,27 @@ CODE ?= /lib/x86_64-linux-gnu/libc.so.6 /bin/bash
 bench-decode: $(B)/bench/decode ## ns to decode an instruction of real code (CODE="file...")
 	$(Q)$(B)/bench/decode $(CODE)
 .PHONY: bench-decode
+
+# Disks, and networks when bench/io/net is there
+$(B)/bench/io-disk: bench/io/disk.c
+	$(call say,BENCH,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -static -D_GNU_SOURCE $(WARN) -o $@ $<
+$(B)/bench/io-p9: bench/io/p9.c
+	$(call say,BENCH,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -O2 -static -D_GNU_SOURCE $(WARN) -o $@ $<
+bench-p9: ## shared directories against QEMU TCG (ROUNDS=3 FILES=1000 MIB=64 CACHE=none MAP=squash)
+	@tools/install-deps test
+	$(MAKE_J) all $(B)/bench/io-p9
+	@tools/guest-images generic
+	@B=$(B) bench/io/p9
+.PHONY: bench-p9
+bench-io: ## disks and networks in guests against QEMU TCG (ROUNDS=3 MS=2000 DISKS="virtio ahci")
+	@tools/install-deps test
+	$(MAKE_J) all $(B)/bench/io-disk
+	@tools/guest-images generic
+	@B=$(B) bench/io/disk
+	@[ ! -x bench/io/net ] || B=$(B) bench/io/net
+	+@$(MAKE) --no-print-directory bench-p9
+.PHONY: bench-io
