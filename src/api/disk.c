@@ -337,10 +337,9 @@ static int convert_into(struct img *src, const char *dst, struct hk_disk_config 
 	rc = start_image(&file, dst, c, format, &made, err);
 	if (!rc)
 		rc = fill_image(file, c, format, err);
+	img_close(file);
 	if (!rc)
-		rc = img_open_over(&how->dst, file, &cfg, err);
-	else
-		img_close(file);
+		rc = img_open(&how->dst, &cfg, err);
 	if (!rc) {
 		how->dst_is_zeros = format == IMG_QCOW2 ? !c->backing_file : !is_device(dst);
 		rc = copy_all(how);

@@ -114,7 +114,8 @@ static int open_named(const struct img_cfg *cfg, const char *root, const char *r
 		below.path = real;
 		rc = img_open_over(out, file, &below, err);
 	}
-	return rc ? err_wrap(err, rc, "backing file %s", rel) : 0;
+	/* One name is enough, however deep the chain */
+	return rc && !cfg->depth ? err_wrap(err, rc, "backing file %s", rel) : rc;
 }
 
 int qc_backing_open(struct qcow2 *q, const struct img_cfg *cfg, struct hk_err *err)
