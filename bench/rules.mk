@@ -33,7 +33,7 @@ bench-decode: $(B)/bench/decode ## ns to decode an instruction of real code (COD
 	$(Q)$(B)/bench/decode $(CODE)
 .PHONY: bench-decode
 
-# Disks, and networks when bench/io/net is there
+# Disks, and networks
 $(B)/bench/io-disk: bench/io/disk.c
 	$(call say,BENCH,$@)
 	@mkdir -p $(@D)
@@ -50,9 +50,16 @@ bench-p9: ## shared directories against QEMU TCG (ROUNDS=3 FILES=1000 MIB=64 CAC
 .PHONY: bench-p9
 bench-io: ## disks and networks in guests against QEMU TCG (ROUNDS=3 MS=2000 DISKS="virtio ahci")
 	@tools/install-deps test
-	$(MAKE_J) all $(B)/bench/io-disk
-	@tools/guest-images generic
+	$(MAKE_J) all $(B)/bench/io-disk $(NET_TOOL)
+	@tools/guest-images generic cloud
 	@B=$(B) bench/io/disk
-	@[ ! -x bench/io/net ] || B=$(B) bench/io/net
+	@B=$(B) bench/io/net
 	+@$(MAKE) --no-print-directory bench-p9
 .PHONY: bench-io
+$(B)/bench/translate: bench/translate.c $(B)/obj/libinternal.a
+	$(call say,BENCH,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_BASE) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS)
+bench-translate: $(B)/bench/translate ## ns to translate a block of real code (CODE="file...")
+	$(Q)$(B)/bench/translate $(CODE)
+.PHONY: bench-translate
