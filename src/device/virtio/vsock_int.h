@@ -44,7 +44,7 @@ _Static_assert(sizeof(struct vsock_hdr) == VSOCK_HDR_BYTES, "virtio 1.2, 5.10.6"
 
 /* Limits. What the guest sends and no host program reads is kept, so it is bounded: the
  * first connections get a large window, the others a small one. At worst, with
- * VSOCK_MAX_CONNS connections of which none is read, 128 + 248 MiB. */
+ * VSOCK_MAX_CONNS connections of which none is read, 128 + 240 MiB. */
 #define VSOCK_MAX_CONNS 8192u
 #define VSOCK_WINDOW_LARGE (256u << 10)
 #define VSOCK_WINDOW_SMALL (32u << 10)
