@@ -27,6 +27,17 @@ unsigned prog_bytes(struct prog *g, const void *b, unsigned len)
 	return p->n++;
 }
 
+void prog_code(struct prog *g, const void *b, unsigned len)
+{
+	const u8 *p = b;
+	struct sc_insn in;
+
+	for (unsigned n; len; p += n, len -= n) {
+		n = sc_decode(NULL, g->bits, p, len, &in) == SC_DEC_OK ? in.len : len;
+		prog_bytes(g, p, n);
+	}
+}
+
 unsigned prog_mov_imm(struct prog *g, unsigned reg, u64 val)
 {
 	u8 b[10];
@@ -256,7 +267,7 @@ static void load_rax(struct prog *g, const struct prog_mem *m)
 static bool prepare(struct prog *g, const struct sc_insn *in, const struct prog_mem *m)
 {
 	u16 uses = m ? m->uses : 0, wants = 0;
-	u64 len, to;
+	u64 len, to, from;
 
 	if (in->cls == SC_C_BT && m && in->op[1].kind == SC_OP_GPR) {
 		/* A bit far away would be in memory that no run puts back */
@@ -303,10 +314,14 @@ static bool prepare(struct prog *g, const struct sc_insn *in, const struct prog_
 	prog_mov_imm(g, X86_RDI, to);
 	if (wants == BIT(X86_RDI))
 		return true;
-	if (prog_chance(g, 4)) /* they overlap */
-		prog_mov_imm(g, X86_RSI, to + prog_below(g, 64) - 32);
-	else
-		prog_mov_imm(g, X86_RSI, prog_target(g));
+	from = prog_chance(g, 4) ? to + prog_below(g, 64) - 32 /* they overlap */ : prog_target(g);
+	if (g->bits == 8 && in->flags & SC_I_SEG && in->seg >= X86_FS) {
+		from -= in->seg == X86_FS ? g->fs : g->gs;
+		/* AMD wants the offset canonical as well as the sum */
+		if ((u64)((s64)(from << 16) >> 16) != from)
+			return false;
+	}
+	prog_mov_imm(g, X86_RSI, from);
 	len = prog_chance(g, 8) ? prog_below(g, 120) : prog_below(g, 20);
 	if (g->bits == 8 && in->flags & SC_I_HAS_67)
 		len |= isa_rand(&g->r) << 32;

@@ -73,7 +73,9 @@ static inline bool prog_chance(struct prog *g, unsigned n) { return isa_below(&g
 
 /* prog_insn.c: append. Return: the item's number */
 unsigned prog_bytes(struct prog *g, const void *b, unsigned len);
-#define PROG_BYTES(g, s) prog_bytes(g, s, sizeof(s) - 1)
+/* The same for several instructions: an item each */
+void prog_code(struct prog *g, const void *b, unsigned len);
+#define PROG_BYTES(g, s) prog_code(g, s, sizeof(s) - 1)
 unsigned prog_mov_imm(struct prog *g, unsigned reg, u64 val);
 /* mov [at], imm32 or imm16 without a register; size 2, 4 or 8 (sign-extended) */
 void prog_poke(struct prog *g, u64 at, u32 imm, unsigned size);

@@ -24,6 +24,9 @@ CODE(vaddps_, "nop", "vaddps %ymm0, %ymm0, %ymm0");
 CODE(xbegin_, "nop", ".byte 0xc7, 0xf8, 0, 0, 0, 0");
 CODE(rdpkru_, "xor %ecx, %ecx", ".byte 0x0f, 0x01, 0xee");
 CODE(xsaves_, "mov $7, %eax; xor %edx, %edx", ".byte 0x0f, 0xc7, 0x2f");
+CODE(vaes_, "nop", "vaesenc %ymm0, %ymm0, %ymm0");
+CODE(gfni_, "nop", "gf2p8mulb %xmm0, %xmm0");
+CODE(sse4a_, "nop", "extrq %xmm1, %xmm0");
 CODE(zmm_, "nop", ".byte 0x62, 0xf1, 0x7c, 0x48, 0x58, 0xc0");
 
 static u64 msr_get(u32 i, bool *fault)
@@ -185,6 +188,12 @@ static void cpuids(void)
 		equal(d1[1], d[2], "leaf 0xD: current size is the maximum then");
 		if (one[2] & 1u << 28)
 			returns(vaddps_, 0, 0, "AVX works");
+		if (!(seven[2] & 1u << 9))
+			faults(vaes_, 0, 0, UD, 0, "VAES is hidden: AES of 32 bytes is #UD");
+		if (!(seven[2] & 1u << 8))
+			faults(gfni_, 0, 0, UD, 0, "GFNI is hidden: #UD");
+		if (ext[2] & 1u << 6)
+			returns(sse4a_, 0, 0, "SSE4A works");
 		returns(xsave_, area, 0, "XSAVE works");
 		faults(xsave_, area + 8, 0, GP, 0, "XSAVE misaligned is #GP");
 	}

@@ -56,6 +56,7 @@ static enum sc_nat_feature feature_of(const struct sc_insn *in)
 	case ZYDIS_ISA_SET_SSSE3MMX: return SC_NF_SSSE3;
 	case ZYDIS_ISA_SET_SSE4: return SC_NF_SSE41;
 	case ZYDIS_ISA_SET_SSE42: return SC_NF_SSE42;
+	case ZYDIS_ISA_SET_SSE4A: return SC_NF_SSE4A;
 	case ZYDIS_ISA_SET_AES:
 	case ZYDIS_ISA_SET_AVXAES: return SC_NF_AES;
 	case ZYDIS_ISA_SET_PCLMULQDQ: return SC_NF_PCLMUL;

@@ -44,6 +44,7 @@ static const struct cpuid_bit feature_bits[SC_NF_NONE] = {
 	[SC_NF_VAES] = { 7, 0, 2, 9 },	     [SC_NF_VPCLMUL] = { 7, 0, 2, 10 },
 	[SC_NF_GFNI] = { 7, 0, 2, 8 },	     [SC_NF_AVX_VNNI] = { 7, 1, 0, 4 },
 	[SC_NF_XSAVEOPT] = { 0xd, 1, 0, 0 }, [SC_NF_XSAVEC] = { 0xd, 1, 0, 1 },
+	[SC_NF_SSE4A] = { 0x80000001, 0, 2, 6 },
 };
 
 static const struct cpuid_bit xgetbv_in_use = { 0xd, 1, 0, 2 };
@@ -66,7 +67,7 @@ static bool host_has(const struct cpuid_bit *b)
 {
 	u32 r[4], max;
 
-	__asm__ volatile("cpuid" : "=a"(max), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(0), "c"(0));
+	__asm__ volatile("cpuid" : "=a"(max), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(b->leaf & 0x80000000), "c"(0));
 	if (b->leaf > max)
 		return false;
 	__asm__ volatile("cpuid"
