@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/strbuf.h"
 #include "bus/bus.h"
@@ -517,9 +518,95 @@ static void readers_never_meet_a_freed_region(void **s)
 	bus_fini(&st.b);
 }
 
+/* What an accelerator was told of doorbells */
+struct host {
+	u64 at;
+	int fd;
+	unsigned adds, dels, refuse;
+	bool match;
+};
+
+static int host_add(void *arg, u64 addr, unsigned len, const u64 *match, int fd)
+{
+	struct host *h = arg;
+
+	if (h->refuse)
+		return -ENOSPC;
+	assert_int_equal(len, 2);
+	assert_true(!match || *match == 7);
+	h->match = match;
+	h->at = addr;
+	h->fd = fd;
+	h->adds++;
+	return 0;
+}
+
+static int host_del(void *arg, u64 addr, unsigned len, const u64 *match, int fd)
+{
+	struct host *h = arg;
+
+	assert_int_equal(h->at, addr);
+	assert_int_equal(h->fd, fd);
+	h->dels++;
+	h->at = 0;
+	return 0;
+}
+
+static void count_ring(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+static void a_doorbell_follows_its_region_and_rings_on_the_loop(void **s)
+{
+	struct dev d = { .r = { "d", 64, &any_ops, &d, 0 } };
+	struct host h = { 0 };
+	struct bus_doorbell_host host = { host_add, host_del, &h };
+	unsigned rang = 0;
+	struct bus_doorbell bell = { .region = &d.r, .off = 16, .size = 2, .has_match = true,
+				     .match = 7, .fn = count_ring, .arg = &rang };
+	struct clock clock;
+	struct loop *l;
+	struct bus b;
+	u64 one = 1;
+
+	clock_init_host(&clock);
+	assert_int_equal(loop_create(&l, &clock, NULL), 0);
+	assert_int_equal(bus_init(&b, "memory", 64, NULL), 0);
+	bus_set_doorbell_host(&b, &host);
+	assert_int_equal(bus_map(&b, &d.r, BUS_NOWHERE, NULL), 0);
+	assert_int_equal(bus_doorbell_add(&b, &bell, l), 0);
+	assert_int_equal(h.adds, 0);
+	assert_int_equal(bus_move(&b, &d.r, 0x1000), 0);
+	assert_true(h.at == 0x1010 && h.match);
+	assert_int_equal(write(h.fd, &one, 8), 8);
+	assert_int_equal(write(h.fd, &one, 8), 8);
+	loop_step(l, 0);
+	assert_int_equal(rang, 1);
+	assert_int_equal(bus_move(&b, &d.r, 0x2000), 0);
+	assert_true(h.at == 0x2010 && h.dels == 1);
+	/* where the accelerator has no room the region's handler is left */
+	h.refuse = 1;
+	assert_int_equal(bus_move(&b, &d.r, 0x3000), 0);
+	assert_int_equal(h.dels, 2);
+	assert_true(bus_write(&b, 0x3010, 2, 7));
+	assert_string_equal(d.trace, "w2@16 ");
+	h.refuse = 0;
+	assert_int_equal(bus_move(&b, &d.r, BUS_NOWHERE), 0);
+	assert_int_equal(bus_move(&b, &d.r, 0x4000), 0);
+	assert_true(h.at == 0x4010);
+	bus_doorbell_del(&b, &bell);
+	bus_doorbell_del(&b, &bell);
+	assert_int_equal(h.adds, h.dels);
+	bus_unmap(&b, &d.r);
+	bus_fini(&b);
+	loop_destroy(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_doorbell_follows_its_region_and_rings_on_the_loop),
 		cmocka_unit_test(nobody_reads_as_ones_and_is_counted),
 		cmocka_unit_test(an_access_finds_its_region_and_offset),
 		cmocka_unit_test(a_device_sees_only_what_it_declared),

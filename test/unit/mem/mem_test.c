@@ -247,9 +247,39 @@ static void guard_pages_stand_on_both_sides(void **s)
 	mem_fini(&m);
 }
 
+static u64 told_bytes;
+
+static void count_told(void *arg, gpa_t gpa, u64 len)
+{
+	told_bytes += len;
+}
+
+static void discarded_pages_are_zero_and_told_and_their_neighbours_stay(void **s)
+{
+	struct mem m;
+	u8 *p;
+
+	make(&m);
+	m.wrote = count_told;
+	told_bytes = 0;
+	p = mem_ptr(&m, m.block[0].gpa, 8 * 4096);
+	memset(p, 0x55, 8 * 4096);
+	/* a byte of page 1 and of page 4 are outside: two whole pages are inside */
+	assert_int_equal(mem_discard(&m, m.block[0].gpa + 4097, 3 * 4096), 2 * 4096);
+	assert_int_equal(told_bytes, 2 * 4096);
+	for (unsigned i = 0; i < 8 * 4096; i++)
+		assert_int_equal(p[i], i / 4096 == 2 || i / 4096 == 3 ? 0 : 0x55);
+	assert_int_equal(mem_discard(&m, m.block[0].gpa + 100, 3000), 0);
+	assert_int_equal(mem_discard(&m, 0x7000000000, 4096), -EFAULT);
+	assert_int_equal(mem_discard(&m, ~0ull - 4095, 8192), -EFAULT);
+	assert_int_equal(told_bytes, 2 * 4096);
+	mem_fini(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(discarded_pages_are_zero_and_told_and_their_neighbours_stay),
 		cmocka_unit_test(blocks_are_sorted_and_zero),
 		cmocka_unit_test(a_block_has_the_huge_page_offset_of_its_address),
 		cmocka_unit_test(impossible_blocks_are_refused),

@@ -535,6 +535,78 @@ static void dump_shows_queues_and_status(void **s)
 	strbuf_fini(&b);
 }
 
+/* ---- several CPUs at once, and the loop on its own thread ---- */
+
+struct storm {
+	struct rig *r;
+	_Atomic bool stop;
+	_Atomic unsigned resets;
+};
+
+static void *kicker(void *arg)
+{
+	struct storm *st = arg;
+	struct gvio *g = st->r->g;
+
+	while (!atomic_load(&st->stop)) {
+		for (unsigned q = 0; q < 2; q++)
+			gvio_kick(g, q);
+		gvio_config(g, 0, 4);
+		gvio_config_write(g, 8, 5, 4);
+		gvio_isr(g);
+		gvio_status(g);
+	}
+	return NULL;
+}
+
+static void *resetter(void *arg)
+{
+	struct storm *st = arg;
+	struct gvio *g = st->r->g;
+
+	while (atomic_load(&st->resets) < 300) {
+		gvio_set_status(g, 0);
+		assert_int_equal(gvio_status(g), 0);
+		assert_int_equal(vq_in_flight(&st->r->t->v.q[1]), 0);
+		gvio_set_status(g, 3);
+		gvio_accept(g, BIT64(VIO_F_VERSION_1));
+		gvio_set_status(g, 11);
+		for (unsigned q = 0; q < 2; q++)
+			gvio_queue_raw(g, q, 16, g->q[q].desc_gpa, g->q[q].avail_gpa,
+				       g->q[q].used_gpa);
+		gvio_set_status(g, 15);
+		atomic_fetch_add(&st->resets, 1);
+	}
+	return NULL;
+}
+
+static void kicks_and_resets_of_several_cpus_do_not_meet(void **s)
+{
+	struct rig *r = *s;
+	struct storm st = { .r = r };
+	struct gseg seg = { 0x400000, 4, true };
+	pthread_t t[3];
+
+	r->t->complete_on_deactivate = true;
+	r->g = gvio_open(r->f, r->d, 0, 0);
+	for (unsigned i = 0; i < 8; i++) {
+		gvq_add(r->g, 0, &seg, 1);
+		gvq_add(r->g, 1, &seg, 1);
+	}
+	assert_int_equal(loop_start(r->f->loop, "io", NULL), 0);
+	for (unsigned i = 0; i < 3; i++)
+		pthread_create(&t[i], NULL, i ? kicker : resetter, &st);
+	pthread_join(t[0], NULL);
+	atomic_store(&st.stop, true);
+	pthread_join(t[1], NULL);
+	pthread_join(t[2], NULL);
+	r->d->cls->stop(r->d);
+	loop_stop(r->f->loop);
+	assert_int_equal(r->t->activated, r->t->deactivated);
+	assert_true(r->t->activated >= 300);
+	assert_int_equal(atomic_load(&r->t->v.status) & VIO_S_NEEDS_RESET, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -562,6 +634,7 @@ int main(void)
 		RIG(interrupts_of_a_masked_vector_wait),
 		RIG(every_register_survives_any_access),
 		RIG(dump_shows_queues_and_status),
+		RIG(kicks_and_resets_of_several_cpus_do_not_meet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
