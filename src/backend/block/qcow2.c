@@ -202,10 +202,12 @@ static const struct img_ops qcow2_ops;
 static int open_it(struct qcow2 *q, const struct img_cfg *cfg, struct hk_err *err)
 {
 	struct img *child = q->img.child;
-	int rc = qc_header_read(child, &q->hdr, err);
+	struct qc_header h;
+	int rc = qc_header_read(child, &h, err);
 
 	if (rc)
 		return rc;
+	q->hdr = h;
 	q->cluster = 1ull << q->hdr.cluster_bits;
 	q->l2_bits = q->hdr.cluster_bits - 3;
 	q->refs_bits = q->hdr.cluster_bits + 3 - q->hdr.refcount_order;

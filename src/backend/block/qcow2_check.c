@@ -148,6 +148,11 @@ static int check_l1(struct walk *w, u64 *l1, u32 entries, bool active, bool *fix
 			}
 			continue;
 		}
+		/* One L1 table has it once; else a small file could keep us busy for ever */
+		if (w->counts[off >> q->hdr.cluster_bits] > q->hdr.num_snapshots + 1) {
+			bad(w, "an L2 table that is referred to too often", off);
+			continue;
+		}
 		check_copied(w, l1[i], off, active, "copied flag of an L2 table contradicts its refcount");
 		rc = read_table(w, off);
 		if (rc)
@@ -199,8 +204,13 @@ static int check_snapshots(struct walk *w)
 		bool fixed = false;
 		u64 *l1;
 
-		if (!refer(w, s[i].l1_off, s[i].l1_size * 8ull, "a snapshot's L1 table outside of the file"))
+		if (!s[i].l1_size ||
+		    !refer(w, s[i].l1_off, s[i].l1_size * 8ull, "a snapshot's L1 table outside of the file"))
 			continue;
+		if (w->counts[s[i].l1_off >> q->hdr.cluster_bits] > 1) {
+			bad(w, "a snapshot's L1 table overlaps something", s[i].l1_off);
+			continue;
+		}
 		rc = qc_table_load(q, s[i].l1_off, s[i].l1_size, &l1);
 		if (!rc)
 			rc = check_l1(w, l1, s[i].l1_size, false, &fixed);
@@ -240,8 +250,13 @@ static int check_bitmaps(struct walk *w)
 			return rc;
 		at += ALIGN_UP(sizeof(e) + be16_get(e.name_len) + (u64)be32_get(e.extra_len), 8);
 		entries = be32_get(e.table_size);
-		if (!refer(w, be64_get(e.table_off), entries * 8, "a bitmap's table outside of the file"))
+		if (!entries ||
+		    !refer(w, be64_get(e.table_off), entries * 8, "a bitmap's table outside of the file"))
 			continue;
+		if (w->counts[be64_get(e.table_off) >> q->hdr.cluster_bits] > 1) {
+			bad(w, "a bitmap's table overlaps something", be64_get(e.table_off));
+			continue;
+		}
 		rc = qc_table_load(q, be64_get(e.table_off), entries, &table);
 		for (u64 i = 0; i < entries && !rc; i++)
 			if (table[i] & QC_OFFSET)
