@@ -18,18 +18,18 @@ umount /mnt/owners
 # many files: unpacked, compared, deleted again but for one copy that the host looks at
 mkdir /ref && tar xf /tree.tar -C /ref
 for cache in none loose; do
-	try share $cache msize=512000,cache=$cache
+	try share $cache msize=131072,cache=$cache
 	cd /mnt/$cache && mkdir $cache && tar xf /tree.tar -C $cache && diff -r /ref $cache &&
 		echo "p9: tree $cache ok"
 	cp -a $cache copy && rm -rf copy && [ ! -e copy ] && echo "p9: delete $cache ok"
 	cd / && umount /mnt/$cache
 done
-try owners owners msize=512000
+try owners owners msize=131072
 tar xf /tree.tar -C /mnt/owners && diff -r /ref /mnt/owners && echo "p9: tree owners ok"
 [ -L /mnt/owners/link ] && echo "p9: link owners ok"
 umount /mnt/owners
 
-try ro ro msize=512000
+try ro ro msize=65536
 cat /mnt/ro/file
 for what in "touch new" "rm file" "mkdir d" "mv file g" "ln -s x y" "chmod 0 file" "truncate -s 0 file"; do
 	(cd /mnt/ro && $what 2>/dev/null) && echo "p9: ro allowed $what"
@@ -45,6 +45,6 @@ if grep -q hk.diod /proc/cmdline; then
 		i=$((i + 1))
 		usleep 10000
 	done
-	ls /mnt/diod/sub1 2>&1 | grep -qE "(I/O|Input/output) error" && echo "p9: dead server ok"
+	cat /mnt/diod/sub1/file1 2>&1 | grep -qE "(I/O|Input/output) error" && echo "p9: dead server ok"
 fi
 echo "p9: done"
