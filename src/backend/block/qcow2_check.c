@@ -119,7 +119,6 @@ static unsigned check_l2_table(struct walk *w, u64 off, bool active)
 		if (w->fix & IMG_FIX_ERRORS) {
 			w->table[i] = 0;
 			cleared++;
-			w->r->corruptions_fixed++;
 		}
 	}
 	return cleared;
@@ -144,8 +143,7 @@ static int check_l1(struct walk *w, u64 *l1, u32 entries, bool active, bool *fix
 			if (w->fix & IMG_FIX_ERRORS) {
 				l1[i] = 0;
 				*fixed = true;
-				w->r->corruptions_fixed++;
-			}
+				}
 			continue;
 		}
 		/* One L1 table has it once; else a small file could keep us busy for ever */
@@ -351,7 +349,8 @@ static int compare(struct walk *w)
 	return 0;
 }
 
-static int mend(struct walk *w, u64 end)
+/* Return: 0, and *@done whether anything was changed */
+static int mend(struct walk *w, u64 end, bool *done)
 {
 	struct img_report *r = w->r;
 	bool leaks = r->leaks && (w->fix & IMG_FIX_LEAKS);
@@ -368,40 +367,26 @@ static int mend(struct walk *w, u64 end)
 			rc = qc_rebuild(q, w->counts, w->num, end);
 		if (rc)
 			return rc;
-		r->leaks_fixed += r->leaks;
-		r->corruptions_fixed += w->unsaid;
 		w->changed = true;
 	}
-	if (!w->changed && !(w->fix && (q->hdr.incompat & QC_INCOMPAT_DIRTY)))
+	*done = w->changed;
+	if (!w->changed)
 		return 0;
-	if (r->corruptions == r->corruptions_fixed) {
-		rc = qc_header_flags(q, q->hdr.incompat & ~(u64)(QC_INCOMPAT_DIRTY | QC_INCOMPAT_CORRUPT),
-				     q->hdr.autoclear);
-		if (rc)
-			return rc;
-	}
 	qc_unload(q);
 	q->failed = 0;
 	q->warned = false;
 	return qc_load(q, false, NULL);
 }
 
-int qcow2_check(struct img *i, unsigned fix, struct img_report *r)
+/* Look, and with @fix mend */
+static int look(struct qcow2 *q, unsigned fix, struct img_report *r, bool *mended)
 {
-	struct qcow2 *q = qcow2_of(i);
 	struct walk w = { .q = q, .r = r, .fix = fix, .num = qc_clusters(q, q->file_bytes) };
 	u64 end;
 	int rc;
 
 	if (w.num > MAX_CLUSTERS)
 		return -EFBIG;
-	if (!i->read_only && !q->failed) {
-		rc = qcow2_flush(i);
-		if (!rc)
-			rc = qcow2_flush(i); /* what the first one freed */
-		if (rc)
-			return rc;
-	}
 	w.counts = calloc(w.num, sizeof(*w.counts));
 	if (!w.counts || posix_memalign((void **)&w.table, 4096, q->cluster)) {
 		free(w.counts);
@@ -414,8 +399,40 @@ int qcow2_check(struct img *i, unsigned fix, struct img_report *r)
 	r->clusters_total = qc_clusters(q, q->hdr.size_bytes);
 	r->image_end_bytes = end << q->hdr.cluster_bits;
 	if (!rc && fix)
-		rc = mend(&w, end);
+		rc = mend(&w, end, mended);
 	free(w.counts);
 	free(w.table);
 	return rc;
+}
+
+int qcow2_check(struct img *i, unsigned fix, struct img_report *r)
+{
+	struct qcow2 *q = qcow2_of(i);
+	struct img_report left = { 0 };
+	bool mended = false;
+	int rc;
+
+	if (!i->read_only && !q->failed) {
+		rc = qcow2_flush(i);
+		if (!rc)
+			rc = qcow2_flush(i); /* what the first one freed */
+		if (rc)
+			return rc;
+	}
+	rc = look(q, fix, r, &mended);
+	if (rc || !fix)
+		return rc;
+	/* Not all can be mended (a refcount of 1 bit for two references): say what really was */
+	if (mended)
+		rc = look(q, 0, &left, NULL);
+	else
+		left = *r;
+	if (rc)
+		return rc;
+	r->corruptions_fixed = r->corruptions > left.corruptions ? r->corruptions - left.corruptions : 0;
+	r->leaks_fixed = r->leaks > left.leaks ? r->leaks - left.leaks : 0;
+	if (left.corruptions || !(q->hdr.incompat & (QC_INCOMPAT_DIRTY | QC_INCOMPAT_CORRUPT)))
+		return 0;
+	return qc_header_flags(q, q->hdr.incompat & ~(u64)(QC_INCOMPAT_DIRTY | QC_INCOMPAT_CORRUPT),
+			       q->hdr.autoclear);
 }
