@@ -586,6 +586,116 @@ static void a_file_that_shrinks_gives_an_error(void **s)
 	}
 }
 
+/* Sixteen requests at once, each in a stretch of its own, against a model */
+enum { SLOTS = 16, SLOT_BYTES = 192 << 10 };
+
+struct slot {
+	struct op op;
+	u8 *buf, *model;
+	u64 off, len;
+	enum blk_kind kind;
+	unsigned left;
+	bool busy;
+};
+
+static u64 rnd(u64 *s, u64 below)
+{
+	*s = *s * 6364136223846793005ull + 1442695040888963407ull;
+	return (*s >> 33) % below;
+}
+
+static void slot_next(struct rig *r, struct slot *sl, unsigned i, u64 *seed)
+{
+	u64 what = rnd(seed, 10);
+
+	sl->off = rnd(seed, SLOT_BYTES / 512) * 512;
+	sl->len = (1 + rnd(seed, 60)) * 512;
+	sl->len = MIN(sl->len, SLOT_BYTES - sl->off);
+	sl->kind = what < 4 ? BLK_WRITE : what < 7 ? BLK_READ : what < 8 ? BLK_DISCARD :
+		   what < 9 ? BLK_WRITE_ZEROES : BLK_FLUSH;
+	if (sl->kind == BLK_WRITE)
+		for (u64 b = 0; b < sl->len; b++)
+			sl->buf[b] = (u8)(b + sl->left * 5 + i);
+	sl->busy = true;
+	op_start(r, &sl->op, sl->kind, sl->kind == BLK_FLUSH ? 0 : i * (u64)SLOT_BYTES + sl->off, sl->buf,
+		 sl->kind == BLK_FLUSH ? 0 : sl->len);
+}
+
+static void slot_check(struct slot *sl)
+{
+	assert_int_equal(sl->op.rc, 0);
+	if (sl->kind == BLK_WRITE)
+		memcpy(sl->model + sl->off, sl->buf, sl->len);
+	else if (sl->kind == BLK_READ)
+		assert_memory_equal(sl->buf, sl->model + sl->off, sl->len);
+	else if (sl->kind != BLK_FLUSH)
+		memset(sl->model + sl->off, 0, sl->len);
+	sl->busy = false;
+}
+
+static void many_at_once(const char *opts, bool qcow2)
+{
+	struct qcow2_create c = { .size_bytes = SLOTS * (u64)SLOT_BYTES };
+	struct slot slot[SLOTS] = { 0 };
+	unsigned left = SLOTS * 150;
+	struct hk_err err = { "" };
+	struct blk_open how;
+	char text[200];
+	u64 seed = 3;
+	struct rig r;
+
+	rig_file(&r, c.size_bytes, "");
+	if (qcow2) {
+		struct img_cfg cfg = { .path = r.path, .growable = true };
+		struct img *file;
+
+		blk_close(r.blk);
+		assert_int_equal(truncate(r.path, 0), 0);
+		assert_int_equal(raw_open(&file, &cfg, NULL), 0);
+		assert_int_equal(qcow2_create(file, &c, NULL), 0);
+		img_close(file);
+		snprintf(text, sizeof(text), "%s,format=qcow2%s", r.path, opts);
+		how = how_of(&r);
+		if (blk_open(&r.blk, text, &how, &err))
+			fail_msg("%s", err.text);
+	}
+	for (unsigned i = 0; i < SLOTS; i++) {
+		slot[i].buf = aligned_alloc(4096, SLOT_BYTES);
+		slot[i].model = calloc(1, SLOT_BYTES);
+	}
+	while (left) {
+		blk_plug(r.blk);
+		for (unsigned i = 0; i < SLOTS && left; i++) {
+			if (slot[i].busy)
+				continue;
+			slot[i].left = left--;
+			slot_next(&r, &slot[i], i, &seed);
+		}
+		blk_unplug(r.blk);
+		loop_step(r.loop, 1000);
+		for (unsigned i = 0; i < SLOTS; i++)
+			if (slot[i].busy && slot[i].op.done)
+				slot_check(&slot[i]);
+	}
+	blk_drain(r.blk);
+	for (unsigned i = 0; i < SLOTS; i++) {
+		if (slot[i].busy)
+			slot_check(&slot[i]);
+		assert_int_equal(op_run(&r, BLK_READ, i * (u64)SLOT_BYTES, slot[i].buf, SLOT_BYTES), 0);
+		assert_memory_equal(slot[i].buf, slot[i].model, SLOT_BYTES);
+		free(slot[i].buf);
+		free(slot[i].model);
+	}
+	rig_end(&r);
+}
+
+static void many_requests_at_once_on_raw(void **s) { many_at_once("", false); }
+static void many_requests_at_once_on_qcow2(void **s) { many_at_once(",sync=none", true); }
+static void many_requests_at_once_on_qcow2_with_threads(void **s)
+{
+	many_at_once(",sync=none,aio=threads", true);
+}
+
 static void resized_cb(void *arg)
 {
 	++*(unsigned *)arg;
@@ -676,6 +786,9 @@ int main(void)
 		cmocka_unit_test(with_pause_a_request_waits_for_space),
 		cmocka_unit_test(drain_gives_a_waiting_request_its_error),
 		cmocka_unit_test(a_file_that_shrinks_gives_an_error),
+		cmocka_unit_test(many_requests_at_once_on_raw),
+		cmocka_unit_test(many_requests_at_once_on_qcow2),
+		cmocka_unit_test(many_requests_at_once_on_qcow2_with_threads),
 		cmocka_unit_test(a_disk_grows_while_it_is_used),
 		cmocka_unit_test(two_writers_of_one_file_are_refused),
 		cmocka_unit_test(works_on_a_loop_with_a_thread),
