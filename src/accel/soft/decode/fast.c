@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* accel/soft/decode/fast.c - The frequent 64-bit instructions, from our own tables
  *
- * Zydis takes 150 ns for an instruction, this a tenth; a translator that meets new code
- * all the time is made of such. Only certain answers are given: prefixes that are not
+ * Zydis takes 160 ns for an instruction, this 30; translating a block is mostly such work. Only certain answers are given: prefixes that are not
  * allowed, opcodes without a row, bytes that are not there, all are left to Zydis, so
  * nothing here decides what is #UD.
  *
@@ -15,9 +14,12 @@
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
-/* Eight bytes anywhere */
+/* Eight and four bytes anywhere */
 struct word {
 	u64 bytes;
+} __attribute__((packed));
+struct half {
+	u32 bytes;
 } __attribute__((packed));
 
 /* Lives in registers: nothing that is not inlined may have its address */
@@ -307,7 +309,9 @@ static ALWAYS_INLINE void load(struct parse *s, const u8 *buf, unsigned len)
 {
 	if (likely(len >= 15)) {
 		s->lo = ((const struct word *)buf)->bytes;
-		s->hi = ((const struct word *)(buf + 7))->bytes >> 8;
+		/* in parts, for a load across two words that were just stored has to wait for both */
+		s->hi = ((const struct half *)(buf + 8))->bytes |
+			(u64)(buf[12] | (u32)buf[13] << 8 | (u32)buf[14] << 16) << 32;
 	} else {
 		u64 word[2] = { 0, 0 };
 
