@@ -269,7 +269,7 @@ static void run_job(unsigned k)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	isa_start();
-	if (!k && !j->next)
+	if (!k && !j->next && show_coverage)
 		find_exposed();
 	while (!sh->stop) {
 		u64 i = j->next++;
@@ -337,7 +337,7 @@ static void supervise(void)
 {
 	pid_t pid[MAX_JOBS];
 	unsigned running = jobs;
-	u64 start = now();
+	u64 start = now(), told = start;
 
 	for (unsigned i = 0; i < jobs; i++)
 		pid[i] = start_job(i);
@@ -349,6 +349,11 @@ static void supervise(void)
 		    failures() >= max_failures)
 			sh->stop = true;
 		if (who <= 0) {
+			if (now() - told >= 60000) { /* long runs show that they live */
+				told = now();
+				fprintf(stderr, "  %llu instructions, %u differences\n", TOTAL(instructions),
+					failures());
+			}
 			usleep(50000);
 			continue;
 		}
