@@ -68,17 +68,17 @@ void net_iov_write(const struct iovec *iov, unsigned cnt, const void *buf, size_
 
 struct net_fifo {
 	u8 *buf;
-	size_t cap, head, tail; /* frames, each behind its length (u32), from head to tail */
+	size_t cap, head, tail, end; /* frames, each behind its length (u32); fifo.c says where */
 };
 int net_fifo_init(struct net_fifo *f, size_t cap) MUST_CHECK;
 void net_fifo_fini(struct net_fifo *f);
 /* Room for one frame of at most @max bytes; NULL = full. net_fifo_commit() makes it one */
 u8 *net_fifo_reserve(struct net_fifo *f, size_t max);
 void net_fifo_commit(struct net_fifo *f, size_t len);
-size_t net_fifo_peek(const struct net_fifo *f, const u8 **frame);
+size_t net_fifo_peek(struct net_fifo *f, const u8 **frame);
 void net_fifo_take(struct net_fifo *f);
-static inline size_t net_fifo_bytes(const struct net_fifo *f) { return f->tail - f->head; }
-static inline void net_fifo_clear(struct net_fifo *f) { f->head = f->tail = 0; }
+size_t net_fifo_bytes(const struct net_fifo *f);
+void net_fifo_clear(struct net_fifo *f);
 
 /* ---- stream.c: frames behind their length in a byte stream ---- */
 

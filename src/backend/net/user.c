@@ -15,7 +15,7 @@
 
 #include "backend/net/user_int.h"
 
-#define FIFO_BYTES (4u << 20)
+#define FIFO_BYTES (16u << 20) /* 200 windows of 64 KiB; pages that are not used cost nothing */
 #define STALL_BYTES (1u << 20)
 #define RESUME_BYTES (STALL_BYTES / 2)
 

@@ -369,6 +369,7 @@ static int init_as(struct dev *d, const char *text, const char *kind, struct hk_
 	else if (tap && !*rest)
 		kind = "none"; /* HyperKit's virtio-tap without options: a link without a cable */
 	vnet_filter_reset(n);
+	timer_init(&n->tx_timer, d->env->loop, vnet_tx_signal, n);
 	rc = configure(n, o, rest, kind, err);
 	if (rc)
 		err_wrap(err, rc, "%s", n->name);
@@ -420,6 +421,8 @@ static void stop(struct dev *d)
 
 	vio_stop(d); /* deactivate: no queue is touched from here on */
 	net_stop(n->net);
+	timer_cancel_sync(&n->tx_timer);
+	n->tx_owed = false;
 }
 
 static void reset(struct dev *d, enum dev_reset kind)

@@ -62,6 +62,8 @@ struct vnet {
 	bool net_hdr;		/* the back end makes and reads the header */
 	bool rx_starved;	/* the driver gave no buffers: notify starts the flow again */
 	bool tx_blocked;	/* the back end is full: writable() starts the flow again */
+	struct timer tx_timer;
+	bool tx_owed;		/* an interrupt for frames that were sent: tx_timer is armed */
 	u64 rx_no_buffer, rx_filtered, tx_bad;
 	struct vq_chain *chain[VQ_MAX_SIZE];	 /* of the frame under way */
 	struct iovec iov[2 * VQ_MAX_SIZE];
@@ -80,6 +82,7 @@ void vnet_default_mac(const struct dev *d, const char *kind, u8 mac[6]);
 
 void vnet_rx(struct vnet *n); /* pull what waits, as far as there are buffers */
 void vnet_tx(struct vnet *n);
+void vnet_tx_signal(void *vnet); /* of tx_timer */
 
 /* ---- net_ctrl.c ---- */
 

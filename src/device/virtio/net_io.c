@@ -10,6 +10,7 @@
 
 /* Frames of one burst, so that the loop's other work has its turn */
 #define BURST 256u
+#define TX_SIGNAL_NS (NS_PER_SEC / 1000)
 
 /* ---- receive ---- */
 
@@ -149,11 +150,29 @@ static int tx_one(struct vnet *n, const struct vq_chain *c)
 	return cnt < 0 ? cnt : net_send(n->net, n->iov, (unsigned)cnt);
 }
 
+void vnet_tx_signal(void *arg)
+{
+	struct vnet *n = arg;
+
+	n->tx_owed = false;
+	if (n->v.active)
+		vq_signal(&n->v.q[NET_Q_TX]);
+}
+
+static void signal_later(struct vnet *n)
+{
+	if (n->tx_owed)
+		return;
+	n->tx_owed = true;
+	timer_arm(&n->tx_timer, clock_ns(n->v.dev.env->clock) + TX_SIGNAL_NS);
+}
+
 void vnet_tx(struct vnet *n)
 {
-	struct vq *q = &n->v.q[NET_Q_TX];
+	struct vq *q = &n->v.q[NET_Q_TX], *rx = &n->v.q[NET_Q_RX];
 	unsigned left = BURST;
 	struct vq_chain *c;
+	u64 received;
 
 	if (!n->v.active || n->tx_blocked)
 		return;
@@ -172,8 +191,14 @@ void vnet_tx(struct vnet *n)
 		left--;
 	}
 	vq_publish(q);
+	received = rx->signals;
 	net_flush(n->net);
-	vq_signal(q);
+	/* Answers came at once and the driver was interrupted for them: drivers look at what was
+	 * sent then, too. For one that does not the timer comes a little later. */
+	if (rx->signals == received)
+		vq_signal(q);
+	else
+		signal_later(n);
 	if (n->tx_blocked)
 		return;
 	if (!left || vq_kicks_on(q))
