@@ -70,8 +70,24 @@ static int set_up(const struct cli_args *a, struct hk_vm *vm, struct hk_err *err
 	return 0;
 }
 
+/* "stdio" among the words of a device's options */
+static bool slot_uses_stdio(const struct cli_slot *s)
+{
+	const char *w = s->opts;
+
+	if (!w || (strcmp(s->name, "virtio-console") && strcmp(s->name, "uart")))
+		return false;
+	for (; *w; w += strcspn(w, ","), w += *w == ',')
+		if (strcspn(w, ",") == 5 && !strncmp(w, "stdio", 5))
+			return true;
+	return false;
+}
+
 static bool uses_stdio(const struct cli_args *a)
 {
+	for (unsigned i = 0; i < a->num_slots; i++)
+		if (slot_uses_stdio(&a->slot[i]))
+			return true;
 	return args_has_lpc(a) &&
 	       (a->com[0].term == CLI_TERM_STDIO || a->com[1].term == CLI_TERM_STDIO);
 }

@@ -8,12 +8,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 
-static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 };
+static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2,
+			       SIGWINCH };
 
 static sigset_t signal_set(void)
 {
@@ -79,9 +81,22 @@ static bool is_ignored(int sig)
 	return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN;
 }
 
+/* The terminal we are on may be that of a virtio-console; without one this does nothing */
+static void tell_size(struct hk_vm *vm)
+{
+	struct winsize w;
+
+	if (!ioctl(0, TIOCGWINSZ, &w) && w.ws_col && w.ws_row &&
+	    hk_vm_console_size(vm, w.ws_col, w.ws_row))
+		return;
+}
+
 static void take_signal(const struct cli_args *a, struct hk_vm *vm, int sig, bool acpi_on)
 {
 	switch (sig) {
+	case SIGWINCH:
+		tell_size(vm);
+		break;
 	case SIGUSR1:
 		pause_vm(a, vm);
 		break;
@@ -151,6 +166,7 @@ int run_vm(const struct cli_args *a, struct hk_vm *vm)
 		term_line(stderr, "%s: signalfd: %s", a->prog, strerror(errno));
 		return CLI_ERROR;
 	}
+	tell_size(vm);
 	while (code < 0) {
 		struct signalfd_siginfo si;
 		struct hk_event ev;

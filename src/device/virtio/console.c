@@ -304,8 +304,10 @@ static void console_activate(struct vio *v)
 	struct console *con = console_of(v);
 
 	con->use_multi = vio_has(v, F_MULTIPORT);
-	if (!con->use_multi)
-		con->port[0]->guest_ready = con->port[0]->guest_open = true;
+	if (con->use_multi)
+		return;
+	con->port[0]->guest_ready = con->port[0]->guest_open = true;
+	vio_config_changed(v); /* Linux looks at the size when it is told of a change, not before */
 }
 
 static void console_deactivate(struct vio *v)
