@@ -15,10 +15,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/err.h"
 
 enum { OURS_LEN = 100, QEMU_WRITES = 101, QEMU_NO_WRITERS = 201 };
+enum { PATIENCE_NS = 600000000, PATIENCE_TRIES = 30 };
 
 static int set(int fd, short type, off_t start, off_t len)
 {
@@ -27,20 +29,32 @@ static int set(int fd, short type, off_t start, off_t len)
 	return fcntl(fd, F_OFD_SETLK, &fl) ? -errno : 0;
 }
 
-int lock_image(int fd, bool write, const char *path, struct hk_err *err)
+static int try_lock(int fd, bool write)
 {
 	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = QEMU_WRITES,
 			    .l_len = 1 };
 	int rc;
 
-	if (write) {
-		rc = set(fd, F_WRLCK, 0, 0);
-	} else {
-		rc = set(fd, F_RDLCK, 0, OURS_LEN);
-		if (!rc)
-			rc = set(fd, F_RDLCK, QEMU_NO_WRITERS, 1);
-		if (!rc && !fcntl(fd, F_OFD_GETLK, &fl) && fl.l_type != F_UNLCK)
-			rc = -EAGAIN;
+	if (write)
+		return set(fd, F_WRLCK, 0, 0);
+	rc = set(fd, F_RDLCK, 0, OURS_LEN);
+	if (!rc)
+		rc = set(fd, F_RDLCK, QEMU_NO_WRITERS, 1);
+	if (!rc && !fcntl(fd, F_OFD_GETLK, &fl) && fl.l_type != F_UNLCK)
+		rc = -EAGAIN;
+	return rc;
+}
+
+int lock_image(int fd, bool write, const char *path, struct hk_err *err)
+{
+	const struct timespec pause = { .tv_nsec = PATIENCE_NS / PATIENCE_TRIES };
+	int rc = try_lock(fd, write);
+
+	/* The kernel ends the io_uring of a killed VM, which may still write, a moment after the
+	 * process is gone, and only then lets go of the file */
+	for (unsigned n = 0; n < PATIENCE_TRIES && (rc == -EAGAIN || rc == -EACCES); n++) {
+		nanosleep(&pause, NULL);
+		rc = try_lock(fd, write);
 	}
 	if (rc == -EAGAIN || rc == -EACCES)
 		return err_set(err, -EBUSY, "%s is in use by another disk or program (locked)", path);

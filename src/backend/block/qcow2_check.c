@@ -65,9 +65,14 @@ static void check_copied(struct walk *w, u64 entry, u64 host, bool active, const
 	if (qc_refcount_get_locked(w->q, host >> w->q->hdr.cluster_bits, &n))
 		n = 0;
 	pthread_mutex_unlock(&w->q->lock);
-	if ((n == 1) != !!(entry & QC_COPIED)) {
+	if (n != 1 && (entry & QC_COPIED)) {
 		bad(w, what, host);
 		w->unsaid++;
+	} else if (n == 1 && !(entry & QC_COPIED)) {
+		/* Costs a copy at the next write and does no harm */
+		w->r->leaks++;
+		img_report_line(w->r, "leak: no copied flag at 0x%llx, which has refcount 1",
+				(unsigned long long)host);
 	}
 }
 
@@ -106,7 +111,9 @@ static unsigned check_l2_table(struct walk *w, u64 off, bool active)
 			rc = -EINVAL;
 		if (!rc && !m.host)
 			continue;
-		if (!rc) {
+		if (!rc && qc_is_meta_locked(q, m.host, 1)) {
+			bad(w, "guest data and metadata in one cluster", m.host);
+		} else if (!rc) {
 			w->r->clusters_used++;
 			if (refer(w, m.host, q->cluster, "guest data outside of the file")) {
 				check_copied(w, entry, m.host, active,
