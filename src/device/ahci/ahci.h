@@ -195,7 +195,7 @@ struct ahci_port {
 	unsigned next_slot;	/* where to look first */
 	struct ata_dev dev;
 	struct ahci_slot *slot;	/* [AHCI_SLOTS] */
-	/* [loop] statistics */
+	/* (L) statistics */
 	u64 commands, errors, resets;
 };
 

@@ -293,12 +293,14 @@ static bool admit(struct ahci_slot *s)
 
 	s->reply = ncq ? REPLY_NCQ : REPLY_D2H;
 	pthread_mutex_lock(&p->hba->lock);
+	p->commands++;
 	if (!ncq && p->in_flight > 1) {
 		s->busy = ok = false;
 		p->in_flight--;
 		p->hold = true;
 		p->next_slot = s->nr;
 		p->issued &= ~BIT(s->nr);
+		p->commands--;
 	} else if (!ncq) {
 		p->exclusive = true;
 	} else if (s->epoch == p->epoch) {
@@ -322,7 +324,6 @@ static void slot_run(struct ahci_slot *s)
 	}
 	if (!admit(s))
 		return;
-	s->port->commands++;
 	if (!(s->fis.flags & FIS_H2D_C))
 		control(s);
 	else if (s->port->dev.srst)
@@ -410,8 +411,8 @@ void slot_fatal(struct ahci_slot *s, u32 is)
 {
 	struct ahci_port *p = s->port;
 
-	p->errors++;
 	pthread_mutex_lock(&p->hba->lock);
+	p->errors++;
 	if (end_locked(s)) {
 		p->is |= is;
 		p->halted = true;
