@@ -137,6 +137,18 @@ want_line "^/dev/vda $sum 512 1 4096"
 want_line "^/dev/sda $sum"
 verdict "interrupt_lines_do_as_well"
 
+# ---- the cloud kernel has virtio-blk only
+if [ -e "$HK_TOP/build/guest/cloud/vmlinuz" ]; then
+	"$HK_TOP/tools/guest-images" initrd cloud "$HK_TMP/initrd" -m virtio_blk -f "$HK_TMP/guest:bin/guest" \
+		-r /bin/guest || exit 1
+	kernel=$HK_TOP/build/guest/cloud/vmlinuz
+	boot 120 quiet "${vm[@]}" -s "3,virtio-blk,$HK_TMP/raw,ro,serial=disk0,num-queues=2" </dev/null
+	want_status 0
+	want_line "^/dev/vda $sum 512 1 4096"
+	verdict "the_cloud_kernel_reads_the_same"
+	need_kernel generic
+fi
+
 # ---- on-error=pause: the host has no room, the VM waits, nothing is lost
 wait_for() { # TEXT FILE, at most 60 s
 	local i
