@@ -609,6 +609,49 @@ static void no_timer_fires_while_paused(void **state)
 	machine_destroy(m);
 }
 
+static void ask_for_pause(void *arg)
+{
+	struct machine *m = arg;
+
+	m->env.request_pause(m, "disk 0:3.0: full");
+	m->env.request_pause(m, "another one"); /* asked already */
+}
+
+static void a_device_may_ask_for_a_pause_from_the_loop(void **state)
+{
+	struct machine *m = make(2, 0, 0);
+	struct hk_event ev = { 0 };
+	struct pollfd fd;
+	u64 at;
+
+	start(m);
+	machine_apic_sink.sipi(m, 1, 0x10);
+	fd = (struct pollfd){ .fd = machine_event_fd(m), .events = POLLIN };
+	for (int round = 0; round < 20; round++) {
+		wait_progress(m, 0);
+		assert_int_equal(loop_call(m->loop, ask_for_pause, m), 0);
+		assert_int_equal(poll(&fd, 1, 10000), 1);
+		assert_int_equal(machine_next_event(m, &ev), 0);
+		assert_int_equal(ev.type, HK_EVENT_PAUSED);
+		assert_string_equal(ev.text, "disk 0:3.0: full");
+		/* it stands still when it says so */
+		assert_int_equal(atomic_load(&in_run), 0);
+		at = atomic_load(&cpu(m, 0)->runs);
+		assert_int_equal(machine_pause(m), -EALREADY);
+		for (int i = 0; i < 100; i++)
+			sched_yield();
+		assert_int_equal(atomic_load(&cpu(m, 0)->runs), at);
+		assert_int_equal(machine_resume(m), 0);
+		assert_int_equal(machine_next_event(m, &ev), 0);
+		assert_int_equal(ev.type, HK_EVENT_RESUMED);
+		assert_int_equal(ev.text[0], 0);
+	}
+	/* the end comes through */
+	assert_int_equal(loop_call(m->loop, ask_for_pause, m), 0);
+	machine_stop(m);
+	machine_destroy(m);
+}
+
 static void a_paused_vm_can_be_stopped_and_destroyed(void **state)
 {
 	struct machine *m = make(3, 0, 0);
@@ -818,6 +861,7 @@ int main(void)
 		cmocka_unit_test(no_wake_up_is_lost),
 		cmocka_unit_test(paused_cpus_stand_still_until_resumed),
 		cmocka_unit_test(no_timer_fires_while_paused),
+		cmocka_unit_test(a_device_may_ask_for_a_pause_from_the_loop),
 		cmocka_unit_test(a_paused_vm_can_be_stopped_and_destroyed),
 		cmocka_unit_test(a_vm_that_never_ran_can_be_stopped),
 		cmocka_unit_test(start_without_a_kernel_fails_and_ends_the_wait),
