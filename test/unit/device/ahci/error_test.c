@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* What goes wrong: errors of the disk, of the guest's structures, resets at any moment */
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
+
+#include "base/strbuf.h"
 
 #include "unit/device/ahci/rig.h"
 
@@ -412,6 +415,50 @@ static void a_host_that_fails_is_an_error_of_the_disk(void **state)
 	close(fd);
 }
 
+/* The loop has a thread of its own here, as in a real machine; this thread is the vCPU */
+static void registers_and_completions_may_meet_at_any_moment(void **state)
+{
+	struct rig *r = *state;
+	struct gahci *g = r->g;
+	gpa_t at = fake_alloc(r->f, 32 * 4096, 4096);
+	struct strbuf b = { 0 };
+
+	assert_int_equal(loop_start(r->f->loop, "test:io", NULL), 0);
+	for (unsigned round = 0; round < 300; round++) {
+		for (unsigned i = 0; i < 32; i++)
+			build_read(r, i, round & 1 ? 0x60 : 0x25, i * 8, 8, at + i * 4096);
+		gahci_issue(g, ~0u, round & 1 ? ~0u : 0);
+		if (round % 3 == 1) {
+			gahci_wr(g, PR_CMD, 0x16);
+			while (gahci_rd(g, PR_CMD) & 0x8000)
+				sched_yield();
+			gahci_wr(g, PR_CMD, 0x17);
+		} else if (round % 3 == 2 && round % 5 == 0) {
+			gahci_wr(g, PR_SCTL, 1);
+			gahci_wr(g, PR_SCTL, 0);
+			while (gahci_rd(g, PR_SSTS) != 0x133)
+				sched_yield();
+			gahci_wr(g, PR_CMD, 0x16);
+			while (gahci_rd(g, PR_CMD) & 0x8000)
+				sched_yield();
+			gahci_wr(g, PR_CMD, 0x17);
+		} else {
+			while (gahci_rd(g, PR_CI) | gahci_rd(g, PR_SACT))
+				sched_yield();
+			assert_int_equal(*(u8 *)fake_ptr(r->f, at + 31 * 4096 + 9, 1),
+					 pattern(31 * 4096 + 9));
+		}
+		gahci_wr(g, PR_IS, ~0u);
+		gahci_wr(g, AR_IS, 1);
+		if (round % 50 == 0)
+			r->d->cls->dump(r->d, &b);
+	}
+	strbuf_fini(&b);
+	gahci_issue(g, 0x3ff, 0);
+	r->d->cls->stop(r->d);
+	loop_stop(r->f->loop);
+}
+
 static void no_register_write_harms(void **state)
 {
 	struct rig *r = *state;
@@ -451,6 +498,7 @@ int main(void)
 		HD_TEST(queued_and_other_commands_take_turns),
 		HD_TEST(nothing_is_stored_after_stop),
 		cmocka_unit_test(a_host_that_fails_is_an_error_of_the_disk),
+		HD_TEST(registers_and_completions_may_meet_at_any_moment),
 		HD_TEST(no_register_write_harms),
 	};
 
