@@ -6,9 +6,11 @@
  * Most requests of 9P are metadata in the host's caches: microseconds, while handing them to
  * another thread and back costs several wake-ups. So on local file systems a request is
  * answered on the spot, as the loop, unless it is known to wait: Tfsync, and a Tread whose
- * bytes are not in the page cache (asked with RWF_NOWAIT). Should one take long all the same
+ * bytes are not in the page cache (asked with RWF_NOWAIT). Should one sleep long all the same
  * (a cold directory, a disk under load), workers get everything for a while: the loop loses
- * a few milliseconds at most now and then. On network file systems all goes to workers.
+ * a few milliseconds at most now and then. Time alone does not tell: on a busy host a thread
+ * that never slept was preempted, and handing over would cost even more there. On network
+ * file systems all goes to workers.
  *
  * Tflush: a request that still waits for a worker is dropped, one that runs is waited for;
  * Rflush comes after it in either case. Nothing here waits for ever, so nothing needs to be
@@ -16,6 +18,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "backend/fs/fs_int.h"
 #include "base/err.h"
@@ -82,6 +85,14 @@ static void work(struct pool_job *job)
 	pthread_mutex_unlock(&l->lock);
 }
 
+/* How often did this thread sleep? */
+static long sleeps(void)
+{
+	struct rusage u;
+
+	return getrusage(RUSAGE_THREAD, &u) ? 0 : u.ru_nvcsw;
+}
+
 /* Hang @r on the request that it flushes. Return: is there such a one? */
 static bool flush(struct local *l, struct share_req *r)
 {
@@ -111,6 +122,7 @@ static bool local_submit(struct share *s, struct share_req *r, size_t *written)
 {
 	struct local *l = local_of(s);
 	u64 start, end;
+	long before;
 	u8 head[9] = { 0 };
 
 	r->share = s;
@@ -127,9 +139,10 @@ static bool local_submit(struct share *s, struct share_req *r, size_t *written)
 	}
 	start = clock_ns(&l->clock);
 	if (l->local && r->type != P9_TFSYNC && start >= l->slow_until) {
+		before = sleeps();
 		*written = answer(l, r, true);
 		end = clock_ns(&l->clock);
-		if (end - start > SLOW_NS)
+		if (end - start > SLOW_NS && sleeps() != before)
 			l->slow_until = end + SLOW_FOR_NS;
 		if (*written != FS_AGAIN) {
 			l->on_spot++;
