@@ -121,6 +121,17 @@ HK_API const char *hk_vm_accel(const struct hk_vm *vm);
 HK_API int hk_vm_device(struct hk_vm *vm, unsigned bus, unsigned slot, unsigned func,
 			const char *name, const char *opts, struct hk_err *err) HK_MUST_CHECK;
 
+/**
+ * hk_net_mac() - Address that a network device will have
+ * @name, @opts, @bus, @slot, @func:  as for hk_vm_device()
+ * @uuid:  of hk_vm_config; NULL = none
+ *
+ * [any] Return: 0; -EINVAL bad options, -ENODEV no network device, -EAGAIN when a server or chance
+ * decides (virtio-vpnkit; backend=socket without a UUID)
+ */
+HK_API int hk_net_mac(const char *name, const char *opts, const char *uuid, unsigned bus,
+		      unsigned slot, unsigned func, uint8_t mac[6], struct hk_err *err) HK_MUST_CHECK;
+
 /* [any] Name and one-line help of device type @index; -ENOENT past the last */
 HK_API int hk_device_query(unsigned index, const char **name, const char **help) HK_MUST_CHECK;
 

@@ -6,7 +6,9 @@
 
 #include "accel/accel.h"
 #include "api/api_int.h"
+#include "base/err.h"
 #include "device/dev.h"
+#include "device/virtio/net.h"
 
 int api_take_sized(void *out, size_t out_size, const void *in, size_t in_size, size_t min_size,
 		   const char *what, struct hk_err *err)
@@ -62,4 +64,14 @@ int hk_device_query(unsigned index, const char **name, const char **help)
 	if (help)
 		*help = dev_registry[i]->help ? dev_registry[i]->help : "";
 	return 0;
+}
+
+int hk_net_mac(const char *name, const char *opts, const char *uuid, unsigned bus, unsigned slot,
+	       unsigned func, uint8_t mac[6], struct hk_err *err)
+{
+	const struct vnet_place at = { .uuid = uuid, .bus = bus, .slot = slot, .func = func };
+
+	if (!name || !mac)
+		return err_set(err, -EINVAL, "hk_net_mac needs a name and a place for the address");
+	return vnet_mac(name, opts, &at, mac, err);
 }

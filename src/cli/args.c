@@ -45,7 +45,7 @@ static const char usage_text[] =
 	"       -l: LPC device configuration: com1|com2[,stdio|autopty[=file]|null|device]\n"
 	"           [,log=file][,asl]\n"
 	"       -m: memory size (default 256M), may be suffixed with one of b/k/m/g/t/p/e\n"
-	"       -M: print the MAC address and exit (virtio-net of HyperKit only)\n"
+	"       -M: print the MAC address of the virtio-net device and exit\n"
 	"       -P: vmexit from the guest on pause\n"
 	"       -s: <slot,driver,configinfo> PCI slot config\n"
 	"       -u: RTC keeps UTC time\n"
@@ -329,7 +329,7 @@ static int take_flag(struct cli_args *a, int opt)
 		{ 'A', HK_VM_ACPI },	   { 'e', HK_VM_STRICT_IO }, { 'P', HK_VM_PAUSE_EXIT },
 		{ 'u', HK_VM_RTC_UTC },	   { 'w', HK_VM_IGNORE_MSR }, { 'W', HK_VM_MSI_ONLY },
 		{ 'x', HK_VM_X2APIC },	   { 'Y', HK_VM_NO_MPTABLE }, { 'C', 0 },
-		{ 'H', 0 },		   { 'M', 0 },
+		{ 'H', 0 },
 	};
 
 	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
@@ -360,6 +360,9 @@ static int take_option(struct cli_args *a, int opt, char **argv)
 		return take_memory(a, optarg);
 	case 's':
 		return take_slot(a, optarg);
+	case 'M':
+		a->print_mac = true;
+		return CLI_GO_ON;
 	case 'U':
 		a->uuid = optarg;
 		return CLI_GO_ON;

@@ -56,7 +56,7 @@ struct cli_args {
 	unsigned flags; /* HK_VM_* */
 	const char *accel, *uuid, *pid_file;
 	enum hk_log_level log_level;
-	bool stats;
+	bool stats, print_mac;
 	enum cli_firmware fw;
 	char *fw_arg[3]; /* NULL = absent */
 	struct cli_slot *slot;

@@ -92,6 +92,28 @@ static bool uses_stdio(const struct cli_args *a)
 	       (a->com[0].term == CLI_TERM_STDIO || a->com[1].term == CLI_TERM_STDIO);
 }
 
+/* -M: of the first virtio-net; without one the option has no effect, as in HyperKit */
+static int print_mac(const struct cli_args *a, struct hk_err *err)
+{
+	const struct cli_slot *first = NULL;
+	uint8_t m[6];
+
+	for (unsigned i = 0; i < a->num_slots; i++) {
+		const struct cli_slot *s = &a->slot[i];
+
+		if (!strcmp(s->name, "virtio-net") &&
+		    (!first || s->bus * 256 + s->slot * 8 + s->func <
+				       first->bus * 256 + first->slot * 8 + first->func))
+			first = s;
+	}
+	if (!first)
+		return CLI_GO_ON;
+	if (hk_net_mac(first->name, first->opts, a->uuid, first->bus, first->slot, first->func, m, err))
+		return failed(a, err);
+	printf("MAC: %02x:%02x:%02x:%02x:%02x:%02x\n", m[0], m[1], m[2], m[3], m[4], m[5]);
+	return CLI_OK;
+}
+
 static int run(const struct cli_args *a)
 {
 	const struct hk_vm_config cfg = {
@@ -112,6 +134,12 @@ static int run(const struct cli_args *a)
 		code = check_memory(a);
 	if (code)
 		return code;
+	if (a->print_mac) {
+		code = print_mac(a, &err);
+		if (code != CLI_GO_ON)
+			return code;
+		code = 0;
+	}
 	if (uses_stdio(a))
 		term_take();
 	if (hk_vm_create(&vm, &cfg, &err))

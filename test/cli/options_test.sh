@@ -89,6 +89,13 @@ for d in ahci-hd ahci-cd virtio-blk virtio-net virtio-tap virtio-vpnkit virtio-9
 	expect "$d is refused by name until it is there" 1 "pci slot 2:0: device \"$d\" is not built into this version"
 done
 
+run -M -U 01234567-89ab-cdef-0123-456789abcdef -s 3,virtio-tap -s 2,virtio-net "${fw[@]}"
+expect "-M prints the address of the virtio-net device" 0 "" "MAC: 02:c5:2b:d3:f1:d5"
+run -M -s 2,virtio-net,vmnet0,mac=02:03:04:05:06:07 "${fw[@]}"
+expect "-M prints the address that was given" 0 "" "MAC: 02:03:04:05:06:07"
+run -M -s 2,virtio-net,mac=01:03:04:05:06:07 "${fw[@]}"
+expect "-M says what is wrong with it" 1 "Invalid MAC address"
+
 # --- firmware
 for f in nonsense kexec kexec, multiboot; do
 	run -f "$f"

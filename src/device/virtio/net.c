@@ -274,34 +274,71 @@ static int parse_mac(const char *text, u8 mac[6], struct hk_err *err)
 	return 0;
 }
 
-void vnet_default_mac(const struct dev *d, const char *kind, u8 mac[6])
+/* Nobody said one. 0; -EAGAIN: only chance is left */
+static int default_mac(const char *name, const char *kind, const struct vnet_place *at, u8 mac[6])
 {
 	u8 sum[MD5_BYTES];
 	char text[96];
 
-	if (!d->env->uuid && !strcmp(d->cls->name, "virtio-tap")) {
+	if (!at->uuid && !strcmp(name, "virtio-tap")) {
 		/* HyperKit's, so that a lease or a rule of a firewall stays valid */
-		snprintf(text, sizeof(text), "%u-%u-vm", d->pci_slot, d->pci_func);
+		snprintf(text, sizeof(text), "%u-%u-vm", at->slot, at->func);
 		md5(text, strlen(text), sum);
 		mac[0] = 0x00;
 		mac[1] = 0xa0;
 		mac[2] = 0x98;
 		memcpy(mac + 3, sum, 3);
-		return;
+		return 0;
 	}
 	/* A guest of user networking is alone; on a cable between VMs two must not be the same */
-	if (!d->env->uuid && !strcmp(kind, "socket") &&
-	    getrandom(mac, 6, GRND_NONBLOCK) == 6) {
-		mac[0] = (u8)((mac[0] & 0xfc) | 2);
-		return;
-	}
-	snprintf(text, sizeof(text), "%s/%u:%u.%u", d->env->uuid ? d->env->uuid : "vm", d->pci_bus,
-		 d->pci_slot, d->pci_func);
+	if (!at->uuid && !strcmp(kind, "socket"))
+		return -EAGAIN;
+	snprintf(text, sizeof(text), "%s/%u:%u.%u", at->uuid ? at->uuid : "vm", at->bus, at->slot,
+		 at->func);
 	for (char *p = text; *p; p++)
 		*p = (char)(*p >= 'A' && *p <= 'F' ? *p | 0x20 : *p);
 	md5(text, strlen(text), sum);
 	mac[0] = 0x02; /* locally administered */
 	memcpy(mac + 1, sum, 5);
+	return 0;
+}
+
+static const char *kind_of(const char *name)
+{
+	return !strcmp(name, "virtio-net") ? "user" : !strcmp(name, "virtio-tap") ? "tap" :
+	       !strcmp(name, "virtio-vpnkit") ? "vpnkit" : NULL;
+}
+
+int vnet_mac(const char *name, const char *text, const struct vnet_place *at, u8 mac[6],
+	     struct hk_err *err)
+{
+	const char *kind = kind_of(name);
+	char *own = NULL, *rest = NULL;
+	struct opts *o = NULL;
+	int rc;
+
+	if (!kind)
+		return err_set(err, -ENODEV, "%s is no network card", name);
+	rc = split_opts(text, !strcmp(kind, "tap"), &own, &rest);
+	if (rc)
+		err_set(err, rc, "out of memory");
+	else
+		rc = opts_parse(&o, net_opts, own, err);
+	if (rc)
+		goto out;
+	if (opts_str(o, "backend"))
+		kind = opts_str(o, "backend");
+	if (!strcmp(kind, "vpnkit"))
+		rc = err_set(err, -EAGAIN, "the VPNKit server chooses the address");
+	else if (opts_str(o, "mac"))
+		rc = parse_mac(opts_str(o, "mac"), mac, err);
+	else if ((rc = default_mac(name, kind, at, mac)))
+		err_set(err, rc, "without a UUID the address is a random one");
+out:
+	opts_destroy(o);
+	free(own);
+	free(rest);
+	return rc;
 }
 
 static int configure(struct vnet *n, const struct opts *o, const char *rest, const char *kind,
@@ -310,6 +347,9 @@ static int configure(struct vnet *n, const struct opts *o, const char *rest, con
 	struct dev *d = &n->v.dev;
 	const struct net_env env = {
 		.loop = d->env->loop, .log = d->env->log, .id = n->name, .uuid = d->env->uuid,
+	};
+	const struct vnet_place at = {
+		.uuid = d->env->uuid, .bus = d->pci_bus, .slot = d->pci_slot, .func = d->pci_func,
 	};
 	const char *mac = opts_str(o, "mac"), *pcap = opts_str(o, "pcap");
 	struct net_config cfg = { .max_pairs = le16_of(1) };
@@ -329,8 +369,11 @@ static int configure(struct vnet *n, const struct opts *o, const char *rest, con
 	if (rc)
 		return rc;
 	/* VPNKit's server decides, whatever the option says: it drops other addresses' frames */
-	if (!net_mac(n->net, n->mac0) && !mac)
-		vnet_default_mac(d, kind, n->mac0);
+	if (!net_mac(n->net, n->mac0) && !mac && default_mac(d->cls->name, kind, &at, n->mac0)) {
+		if (getrandom(n->mac0, 6, 0) != 6)
+			return err_set(err, -EIO, "no random bytes");
+		n->mac0[0] = (u8)((n->mac0[0] & 0xfc) | 2);
+	}
 	memcpy(n->mac, n->mac0, 6);
 	memcpy(cfg.mac, n->mac0, 6);
 	cfg.status = le16_of(link_bits(n));
@@ -345,10 +388,11 @@ static int configure(struct vnet *n, const struct opts *o, const char *rest, con
 	return vio_config_init(&n->v, &cfg, sizeof(cfg), err);
 }
 
-static int init_as(struct dev *d, const char *text, const char *kind, struct hk_err *err)
+static int init(struct dev *d, const char *text, struct hk_err *err)
 {
 	struct vnet *n = vnet_of(vio_of(d));
 	char *common = NULL, *own = NULL, *rest = NULL;
+	const char *kind = kind_of(d->cls->name);
 	bool tap = !strcmp(kind, "tap");
 	struct opts *o = NULL;
 	int rc;
@@ -383,21 +427,6 @@ out:
 	free(own);
 	free(rest);
 	return rc;
-}
-
-static int net_init(struct dev *d, const char *opts, struct hk_err *err)
-{
-	return init_as(d, opts, "user", err);
-}
-
-static int tap_init(struct dev *d, const char *opts, struct hk_err *err)
-{
-	return init_as(d, opts, "tap", err);
-}
-
-static int vpnkit_init(struct dev *d, const char *opts, struct hk_err *err)
-{
-	return init_as(d, opts, "vpnkit", err);
 }
 
 static int start(struct dev *d)
@@ -441,17 +470,17 @@ static void fini(struct dev *d)
 	vio_fini(d);
 }
 
-#define NET_CLASS(name_, help_, init_)                                                         \
+#define NET_CLASS(name_, help_)                                                                \
 	{                                                                                      \
-		.name = name_, .help = help_, .size = sizeof(struct vnet), .init = init_,      \
+		.name = name_, .help = help_, .size = sizeof(struct vnet), .init = init,       \
 		.plug = vio_plug, .start = start, .stop = stop, .reset = reset,                \
 		.dump = vio_dump, .fini = fini,                                                \
 	}
 
 extern const struct dev_class virtio_net_class, virtio_tap_class, virtio_vpnkit_class;
 const struct dev_class virtio_net_class =
-	NET_CLASS("virtio-net", "network card; user networking unless backend= says otherwise", net_init);
+	NET_CLASS("virtio-net", "network card; user networking unless backend= says otherwise");
 const struct dev_class virtio_tap_class =
-	NET_CLASS("virtio-tap", "network card on a tap interface of the host", tap_init);
+	NET_CLASS("virtio-tap", "network card on a tap interface of the host");
 const struct dev_class virtio_vpnkit_class =
-	NET_CLASS("virtio-vpnkit", "network card on a VPNKit server's socket", vpnkit_init);
+	NET_CLASS("virtio-vpnkit", "network card on a VPNKit server's socket");

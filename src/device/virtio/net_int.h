@@ -6,6 +6,7 @@
 #define DEVICE_VIRTIO_NET_INT_H
 
 #include "backend/net/net.h"
+#include "device/virtio/net.h"
 #include "device/virtio/vio.h"
 
 /* virtio 1.2, 5.1.3 */
@@ -75,8 +76,6 @@ struct vnet {
 void vnet_set_offloads(struct vnet *n, u32 bits);
 /* NET_RX_* that the driver's feature bits @f stand for */
 u32 vnet_offloads_of(u64 f);
-/* [setup] The MAC that a device with back end @kind has when nobody says one */
-void vnet_default_mac(const struct dev *d, const char *kind, u8 mac[6]);
 
 /* ---- net_io.c ---- */
 
