@@ -233,7 +233,7 @@ u32 port_is(const struct ahci_port *p);				 /* lock held: PxIS as read */
 /* [loop] The end of a command: it said everything that the device has to say */
 void slot_finish(struct ahci_slot *s);
 void slot_fail(struct ahci_slot *s, u8 error);			 /* ERR and @error */
-void slot_packet_fail(struct ahci_slot *s);			 /* CHECK CONDITION from dev.sense_* */
+void slot_packet_fail(struct ahci_slot *s); /* CHECK CONDITION from dev.sense_key ... */
 /* [loop] The controller cannot go on with it: PXIS_HBDS, HBFS, IFS */
 void slot_fatal(struct ahci_slot *s, u32 is);
 /* [loop] The PRD table is shorter than the transfer */

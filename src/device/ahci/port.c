@@ -373,7 +373,7 @@ static void answer(struct ahci_slot *s, u8 status, u8 error)
 			ata_ncq_log_set(p, s, status, error);
 	} else {
 		slot_store_prdbc(s);
-		/* An error leaves the bit in PxCI, so that software sees which one it was (6.2.2) */
+		/* An error leaves the bit in PxCI: software sees which one it was (6.2.2) */
 		if (!bad) {
 			p->ci &= ~BIT(s->nr);
 			p->issued &= ~BIT(s->nr);

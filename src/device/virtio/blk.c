@@ -388,8 +388,8 @@ static const struct vio_class vblk_vio = {
 	.id = 2,
 	.pci_legacy_id = 0x1001,
 	.pci_class = 0x01,
-	.features = BIT64(F_SIZE_MAX) | BIT64(F_SEG_MAX) | BIT64(F_BLK_SIZE) | BIT64(F_FLUSH) | BIT64(F_TOPOLOGY) |
-		    BIT64(F_CONFIG_WCE),
+	.features = BIT64(F_SIZE_MAX) | BIT64(F_SEG_MAX) | BIT64(F_BLK_SIZE) | BIT64(F_FLUSH) |
+		    BIT64(F_TOPOLOGY) | BIT64(F_CONFIG_WCE),
 	.num_queues = 1,
 	.queue_size = QUEUE_SIZE,
 	.set_features = vblk_set_features,
