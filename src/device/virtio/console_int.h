@@ -45,7 +45,9 @@ struct con_port {
 };
 
 /* console_host.c */
-int con_host_open(struct con_port *p, struct loop *loop, struct log *log, struct hk_err *err) MUST_CHECK; /* [setup] */
+/* [setup] */
+int con_host_open(struct con_port *p, struct loop *loop, struct log *log,
+		  struct hk_err *err) MUST_CHECK;
 void con_host_close(struct con_port *p);  /* [setup] */
 int con_host_start(struct con_port *p) MUST_CHECK; /* [setup] */
 void con_host_stop(struct con_port *p);	  /* [setup] */
