@@ -215,6 +215,22 @@ HK_API int hk_vm_balloon_info(struct hk_vm *vm, struct hk_balloon_info *info) HK
 /* [any] The terminal behind the first console of virtio-console has this size now. 0; -ENODEV */
 HK_API int hk_vm_console_size(struct hk_vm *vm, unsigned columns, unsigned rows) HK_MUST_CHECK;
 
+/* [any] The disk (virtio-blk, ahci-hd) at this place has @bytes now: its image is made larger, or
+ * smaller, and loses what is beyond. A virtio-blk driver is told at once, a SATA disk when the guest
+ * asks the next time. 0; -ENODEV: no such disk, or the VM does not run; -EINVAL, -EROFS, -ENOSPC */
+HK_API int hk_vm_disk_resize(struct hk_vm *vm, unsigned bus, unsigned slot, unsigned func,
+			     uint64_t bytes, struct hk_err *err) HK_MUST_CHECK;
+
+/* How much a disk may do; 0 = as much as it can */
+struct hk_disk_limits {
+	size_t size;		/* sizeof(struct hk_disk_limits) of the caller */
+	uint64_t bytes_per_s, ops_per_s;
+	uint64_t burst_bytes, burst_ops; /* at once after a rest; 0: a tenth of a second's worth */
+};
+/* [any] From now on. 0; -ENODEV as above */
+HK_API int hk_vm_disk_limit(struct hk_vm *vm, unsigned bus, unsigned slot, unsigned func,
+			    const struct hk_disk_limits *limits) HK_MUST_CHECK;
+
 /* ----------------------------------------------------------------- boot */
 
 /* [setup] What runs first; the last call wins. Files are opened and checked here,

@@ -192,6 +192,31 @@ int hk_vm_console_size(struct hk_vm *vm, unsigned columns, unsigned rows)
 	return machine_control(vm->m, DEV_CONSOLE_SIZE, size);
 }
 
+int hk_vm_disk_resize(struct hk_vm *vm, unsigned bus, unsigned slot, unsigned func, uint64_t bytes,
+		      struct hk_err *err)
+{
+	struct dev_disk d = { .bus = bus, .slot = slot, .func = func, .bytes = bytes, .err = err };
+	int rc;
+
+	if (!vm)
+		return err_set(err, -EINVAL, "no VM");
+	rc = machine_control(vm->m, DEV_DISK_RESIZE, &d);
+	return rc == -ENODEV ? err_set(err, rc, "no disk at %u:%u.%u, or the VM does not run", bus,
+				       slot, func) : rc;
+}
+
+int hk_vm_disk_limit(struct hk_vm *vm, unsigned bus, unsigned slot, unsigned func,
+		     const struct hk_disk_limits *limits)
+{
+	struct hk_disk_limits l = { 0 };
+	struct dev_disk d = { .bus = bus, .slot = slot, .func = func, .limits = &l };
+
+	if (!vm || !limits || !limits->size || limits->size > sizeof(l))
+		return -EINVAL;
+	memcpy(&l, limits, limits->size);
+	return machine_control(vm->m, DEV_DISK_LIMIT, &d);
+}
+
 const char *hk_vm_fault_text(const struct hk_vm *vm)
 {
 	return vm ? machine_fault_text(vm->m) : "";

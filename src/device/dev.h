@@ -57,6 +57,16 @@ enum dev_control {
 	DEV_BALLOON_SET,  /* u64 *: bytes that the guest shall do without */
 	DEV_BALLOON_INFO, /* struct hk_balloon_info * */
 	DEV_CONSOLE_SIZE, /* u16[2]: columns, rows */
+	DEV_DISK_RESIZE,  /* struct dev_disk *: to ->bytes */
+	DEV_DISK_LIMIT,	  /* struct dev_disk *: ->limits */
+};
+
+/* Which disk; -ENOTSUP from all others */
+struct dev_disk {
+	unsigned bus, slot, func;
+	u64 bytes;
+	const struct hk_disk_limits *limits;
+	struct hk_err *err;
 };
 
 struct dev_class {
@@ -83,6 +93,11 @@ struct dev {
 	char id[24];			/* "0:3.0" or "com1": for messages */
 	unsigned pci_bus, pci_slot, pci_func; /* where -s put it; PCI devices only */
 };
+
+static inline bool dev_disk_is(const struct dev *d, const struct dev_disk *which)
+{
+	return d->pci_bus == which->bus && d->pci_slot == which->slot && d->pci_func == which->func;
+}
 
 /* Devices that -s can name; NULL-terminated; device/registry.c */
 extern const struct dev_class *const dev_registry[];

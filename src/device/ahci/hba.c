@@ -297,6 +297,22 @@ static void dump(struct dev *d, struct strbuf *out)
 		blk_dump(p->blk, out);
 }
 
+static int control(struct dev *d, enum dev_control what, void *arg)
+{
+	const struct dev_disk *which = arg;
+	const struct hk_disk_limits *l;
+	struct blk *blk = container_of(d, struct ahci, dev)->port.blk;
+
+	if ((what != DEV_DISK_RESIZE && what != DEV_DISK_LIMIT) || !dev_disk_is(d, which))
+		return -ENOTSUP;
+	if (what == DEV_DISK_RESIZE)
+		return blk_resize(blk, which->bytes, which->err);
+	l = which->limits;
+	blk_set_limits(blk, &(struct blk_limits){ l->bytes_per_s, l->ops_per_s, l->burst_bytes,
+						  l->burst_ops });
+	return 0;
+}
+
 static void fini(struct dev *d)
 {
 	struct ahci *h = container_of(d, struct ahci, dev);
@@ -324,6 +340,7 @@ const struct dev_class ahci_hd_class = {
 	.stop = stop,
 	.reset = reset,
 	.dump = dump,
+	.control = control,
 	.fini = fini,
 };
 
@@ -338,5 +355,6 @@ const struct dev_class ahci_cd_class = {
 	.stop = stop,
 	.reset = reset,
 	.dump = dump,
+	.control = control,
 	.fini = fini,
 };

@@ -557,6 +557,22 @@ static int vblk_plug(struct dev *d, struct hk_err *err)
 	return vio_plug(d, err);
 }
 
+static int vblk_control(struct dev *d, enum dev_control what, void *arg)
+{
+	const struct dev_disk *which = arg;
+	const struct hk_disk_limits *l;
+	struct blk *blk = vblk_of(vio_of(d))->blk;
+
+	if ((what != DEV_DISK_RESIZE && what != DEV_DISK_LIMIT) || !dev_disk_is(d, which))
+		return -ENOTSUP;
+	if (what == DEV_DISK_RESIZE)
+		return blk_resize(blk, which->bytes, which->err);
+	l = which->limits;
+	blk_set_limits(blk, &(struct blk_limits){ l->bytes_per_s, l->ops_per_s, l->burst_bytes,
+						  l->burst_ops });
+	return 0;
+}
+
 static void vblk_fini(struct dev *d)
 {
 	struct vblk *b = vblk_of(vio_of(d));
@@ -585,5 +601,6 @@ const struct dev_class virtio_blk_class = {
 	.stop = vio_stop,
 	.reset = vio_reset,
 	.dump = vio_dump,
+	.control = vblk_control,
 	.fini = vblk_fini,
 };

@@ -436,6 +436,38 @@ static void drivers_without_flush_get_safe_writes(void **state)
 	rig_close(r);
 }
 
+static bool config_told(void *arg)
+{
+	struct gvio *g = arg;
+
+	return gvio_irqs(g, GVIO_CONFIG_IRQ);
+}
+
+static void a_new_size_is_told_and_limits_can_be_set(void **state)
+{
+	struct rig *r = *state;
+	struct hk_disk_limits l = { .size = sizeof(l), .ops_per_s = 10, .burst_ops = 1 };
+	struct dev_disk which = { .slot = 4, .bytes = 2 * SECTORS * 512, .limits = &l };
+	struct dev_disk other = { .slot = 5, .bytes = 512 };
+	u8 buf[512];
+
+	gvio_irqs(r->g, GVIO_CONFIG_IRQ);
+	assert_int_equal(request(r->g, IN, SECTORS, buf, 512, true), IOERR);
+	assert_int_equal(r->d->cls->control(r->d, DEV_DISK_RESIZE, &other), -ENOTSUP);
+	assert_int_equal(r->d->cls->control(r->d, DEV_DISK_RESIZE, &which), 0);
+	assert_true(fake_wait(r->f, config_told, r->g, 5000));
+	assert_int_equal(gvio_config(r->g, 0, 4), 2 * SECTORS);
+	assert_int_equal(request(r->g, IN, 2 * SECTORS - 1, buf, 512, true), OK);
+	assert_int_equal(buf[0], 0);
+	assert_int_equal(lseek(r->fd, 0, SEEK_END), 2 * SECTORS * 512);
+	which.bytes = 100 * 512;
+	assert_int_equal(r->d->cls->control(r->d, DEV_DISK_RESIZE, &which), 0);
+	assert_true(fake_wait(r->f, config_told, r->g, 5000));
+	assert_int_equal(request(r->g, IN, 100, buf, 512, true), IOERR);
+	assert_int_equal(r->d->cls->control(r->d, DEV_DISK_LIMIT, &which), 0);
+	assert_int_equal(request(r->g, IN, 0, buf, 512, true), OK);
+}
+
 /* ---- the host fails ---- */
 
 static char paused[256];
@@ -581,6 +613,7 @@ int main(void)
 		cmocka_unit_test(several_queues_serve_at_once),
 		TEST(reset_waits_for_requests_in_flight),
 		cmocka_unit_test(drivers_without_flush_get_safe_writes),
+		TEST(a_new_size_is_told_and_limits_can_be_set),
 		cmocka_unit_test(with_on_error_pause_a_failed_write_waits_and_is_tried_again),
 		cmocka_unit_test(a_reset_ends_what_waits_for_the_host),
 		cmocka_unit_test(with_on_error_report_the_guest_sees_the_error),
