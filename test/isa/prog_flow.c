@@ -459,7 +459,7 @@ void prog_end(struct prog *g)
 		/* NOPs and a piece of an instruction */
 		memset(g->p->tail, 0x90, sizeof(g->p->tail));
 		if (prog_chance(g, 2))
-			memcpy(g->p->tail + 12, "\x66\x0f\x38\x01", 4);
+			memcpy(g->p->tail + 12, "\x66\x66\x66\xb8", 4); /* wherever it is entered */
 		g->p->has_tail = true;
 		return;
 	case 5: /* single step */
