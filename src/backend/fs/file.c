@@ -186,6 +186,8 @@ int serve_lcreate(struct req *r)
 			rc = path_stat(path, &on_host);
 		break;
 	}
+	if (rc < 0 && path >= 0)
+		close(path);
 	if (rc >= 0)
 		rc = node_found(fs, dir->node, name, path, &on_host, e, &node);
 	node_unpin(fs, dir->node);

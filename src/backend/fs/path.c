@@ -115,7 +115,7 @@ int path_parent(struct fs *fs, int fd)
 	parent = up(fd, &st);
 	if (parent < 0)
 		return parent;
-	at = dup(parent);
+	at = fcntl(parent, F_DUPFD_CLOEXEC, 0);
 	rc = at < 0 ? -errno : -EXDEV;
 	for (unsigned i = 0; at >= 0 && i < MAX_CLIMB; i++) {
 		if (statx_dev(&st) == fs->root->dev && st.stx_ino == fs->root->ino) {

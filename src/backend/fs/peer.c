@@ -47,6 +47,7 @@ struct peer {
 	struct share share;
 	struct loop *loop;
 	struct log *log;
+	struct log_rate rate;
 	char *path;	 /* NULL: TCP */
 	unsigned port;
 	/* all [loop] */
@@ -123,7 +124,8 @@ static void hang_up(struct peer *p, enum peer_state state)
 
 static void die(struct peer *p, const char *why)
 {
-	log_warn(p->log, "virtio-9p: the 9P server is gone: %s; mount again when it is back", why);
+	log_msg_limited(p->log, &p->rate, HK_LOG_WARN,
+			"virtio-9p: the 9P server is gone: %s; mount again when it is back", why);
 	p->deaths++;
 	hang_up(p, PEER_DEAD);
 	end_all(p, -EIO);

@@ -22,7 +22,7 @@ static int step(struct fs *fs, struct node *dir, const char *name, struct node *
 	if (at < 0)
 		return at;
 	if (parent && dir == fs->root)
-		fd = dup(at); /* intro(5): the parent of the root is the root */
+		fd = fcntl(at, F_DUPFD_CLOEXEC, 0); /* intro(5): its parent is itself */
 	else if (parent)
 		fd = path_parent(fs, at);
 	else
