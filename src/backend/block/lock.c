@@ -63,3 +63,8 @@ int lock_image(int fd, bool write, const char *path, struct hk_err *err)
 		return 0;
 	return rc ? err_set(err, rc, "cannot lock %s: %s", path, strerrordesc_np(-rc)) : 0;
 }
+
+void unlock_image(int fd)
+{
+	set(fd, F_UNLCK, 0, 0);
+}

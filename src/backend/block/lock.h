@@ -8,5 +8,8 @@
 
 /* [setup] Held until the last descriptor of this open file is closed. -EBUSY names the file. */
 int lock_image(int fd, bool write, const char *path, struct hk_err *err) MUST_CHECK;
+/* Nothing is in flight any more. Closing would do it too, but the kernel may hold the file for an
+ * io_uring that it ends later. */
+void unlock_image(int fd);
 
 #endif

@@ -307,7 +307,8 @@ static void raw_unmap(struct img *i, unsigned token)
 
 static void raw_close(struct img *i)
 {
-	close(raw_of(i)->fd); /* drops the lock as well */
+	unlock_image(raw_of(i)->fd);
+	close(raw_of(i)->fd);
 }
 
 static const struct img_ops raw_ops = {
