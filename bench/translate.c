@@ -105,8 +105,8 @@ int main(int argc, char **argv)
 		cache_flush_all_locked(v);
 		cache_unlock(v);
 	}
-	printf("%llu blocks of %.1f instructions, %.1f bytes, %.1f bytes of host code\n", (unsigned long long)blocks,
-	       (double)insns / blocks, (double)bytes / blocks, (double)host_bytes / blocks);
+	printf("%llu blocks of %.1f instructions, %.1f bytes, %.1f bytes of host code\n",
+	       (unsigned long long)blocks, (double)insns / blocks, (double)bytes / blocks, (double)host_bytes / blocks);
 	printf("%.0f ns a block, %.0f ns an instruction\n", best / blocks, best / insns);
 	sc_accel_ops.vcpu_destroy(cpu);
 	sc_accel_ops.vm_destroy(vm);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* accel/soft/decode/decode.h - Instruction bytes to a compact description
  *
- * The only door to Zydis. The interpreter, interp/native.c and the translator read
+ * The only door to the decoders: tables of our own for what is frequent in 64-bit code
+ * (fast.c), Zydis for the rest. The interpreter, interp/native.c and the translator read
  * struct sc_insn; its meaning depends on the bytes and on the code size alone, never
  * on privilege, registers or CPUID, so it may be kept as long as the bytes are the same.
  *

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* accel/soft/decode/fast.c - The frequent 64-bit instructions, from our own tables
  *
- * Zydis takes 160 ns for an instruction, this 30; translating a block is mostly such work. Only certain answers are given: prefixes that are not
- * allowed, opcodes without a row, bytes that are not there, all are left to Zydis, so
- * nothing here decides what is #UD.
+ * Zydis takes 165 ns for an instruction, this 33 (docs/decisions/soft-decoder.md). Only certain
+ * answers are given: prefixes that are not allowed, opcodes without a row, bytes that are
+ * not there, all are left to Zydis, so nothing here decides what is #UD.
  *
  * Much of the time would go into the host's wrong guesses of branches, for one instruction of
  * the guest says little about the next. So the bytes are in two registers, prefixes and SIB

@@ -95,8 +95,15 @@ const u8 sc_rule_sizes[SC_NUM_RULES][4] = {
 	[SC_RULE_Z] = { 2, 1, 2, 2 },
 };
 
-enum { CF_ = X86_FLAG_CF, PF_ = X86_FLAG_PF, AF_ = X86_FLAG_AF, ZF_ = X86_FLAG_ZF, SF_ = X86_FLAG_SF,
-       OF_ = X86_FLAG_OF };
+/* CF and AF are opcodes, too */
+enum {
+	CF_ = X86_FLAG_CF,
+	PF_ = X86_FLAG_PF,
+	AF_ = X86_FLAG_AF,
+	ZF_ = X86_FLAG_ZF,
+	SF_ = X86_FLAG_SF,
+	OF_ = X86_FLAG_OF,
+};
 #define ALL (CF_ | PF_ | AF_ | ZF_ | SF_ | OF_)
 #define EVERY (ALL | X86_FLAG_IF | X86_FLAG_DF)
 #define RAX BIT(X86_RAX)
@@ -187,17 +194,17 @@ const struct sc_effect sc_effects[] = {
 /* Zydis' names of what vector instructions belong to, the second for VEX.L */
 #define ISAS(I)                                                                                   \
 	I(MMX, MMX, PENTIUMMMX, MMX, PENTIUMMMX) I(SSE, SSE, SSE, SSE, SSE)                       \
-	I(SSEMMX, MMX, SSE, MMX, SSE) I(MXCSR, SSE, SSEMXCSR, SSE, SSEMXCSR) I(SSE2, SSE2, SSE2, SSE2, SSE2)                    \
-	I(SSE2MMX, SSE2, SSE2MMX, SSE2, SSE2MMX) I(SSE3, SSE3, SSE3, SSE3, SSE3)                  \
-	I(SSSE3, SSSE3, SSSE3, SSSE3, SSSE3) I(SSSE3MMX, SSSE3, SSSE3MMX, SSSE3, SSSE3MMX)        \
-	I(SSE4, SSE4, SSE4, SSE4, SSE4) I(SSE42, SSE4, SSE42, SSE4, SSE42)                        \
-	I(AES, AES, AES, AES, AES) I(PCLMUL, PCLMULQDQ, PCLMULQDQ, PCLMULQDQ, PCLMULQDQ)          \
-	I(SHA, SHA, SHA, SHA, SHA) I(GFNI, GFNI, GFNI, GFNI, GFNI)                                \
-	I(AVX, AVX, AVX, AVX, AVX) I(AVXI, AVX, AVX, AVX2, AVX2)                                  \
-	I(AVX2, AVX2, AVX2, AVX2, AVX2) I(AVXAES, AVXAES, AVXAES, AVXAES, AVXAES)                 \
-	I(VAES, AVXAES, AVXAES, VAES, VAES) I(FMA, FMA, FMA, FMA, FMA)                            \
-	I(F16C, F16C, F16C, F16C, F16C) I(VPCLMUL, AVX, AVX, VPCLMULQDQ, VPCLMULQDQ)              \
-	I(VGFNI, GFNI, AVX_GFNI, GFNI, AVX_GFNI)                                          \
+	I(SSEMMX, MMX, SSE, MMX, SSE) I(MXCSR, SSE, SSEMXCSR, SSE, SSEMXCSR)                      \
+	I(SSE2, SSE2, SSE2, SSE2, SSE2) I(SSE2MMX, SSE2, SSE2MMX, SSE2, SSE2MMX)                  \
+	I(SSE3, SSE3, SSE3, SSE3, SSE3) I(SSSE3, SSSE3, SSSE3, SSSE3, SSSE3)                      \
+	I(SSSE3MMX, SSSE3, SSSE3MMX, SSSE3, SSSE3MMX) I(SSE4, SSE4, SSE4, SSE4, SSE4)             \
+	I(SSE42, SSE4, SSE42, SSE4, SSE42) I(AES, AES, AES, AES, AES)                             \
+	I(PCLMUL, PCLMULQDQ, PCLMULQDQ, PCLMULQDQ, PCLMULQDQ) I(SHA, SHA, SHA, SHA, SHA)          \
+	I(GFNI, GFNI, GFNI, GFNI, GFNI) I(AVX, AVX, AVX, AVX, AVX)                                \
+	I(AVXI, AVX, AVX, AVX2, AVX2) I(AVX2, AVX2, AVX2, AVX2, AVX2)                             \
+	I(AVXAES, AVXAES, AVXAES, AVXAES, AVXAES) I(VAES, AVXAES, AVXAES, VAES, VAES)             \
+	I(FMA, FMA, FMA, FMA, FMA) I(F16C, F16C, F16C, F16C, F16C)                                \
+	I(VPCLMUL, AVX, AVX, VPCLMULQDQ, VPCLMULQDQ) I(VGFNI, GFNI, AVX_GFNI, GFNI, AVX_GFNI)     \
 	I(VNNI, AVX_VNNI, AVX_VNNI, AVX_VNNI, AVX_VNNI)
 
 enum {
