@@ -100,11 +100,11 @@ static unsigned diff_memory(const char *what, const u8 *a, const u8 *b, const u8
 }
 
 /* Error codes as far as the host's kernel lets them through: of addresses that are not a
- * process' it always says that the page is there. Our page tables are there for the host alone. */
+ * process' it always says that the page is there. Supervisor pages of ours are there for the guest alone. */
 static u32 error_of(const struct isa_result *r)
 {
 	if (r->vector == 14 &&
-	    (r->fault_addr >= 0x7ffffffff000 || r->fault_addr - ISA_BASE < ISA_SYSTEM - ISA_BASE))
+	    (r->fault_addr >= 0x7ffffffff000 || r->fault_addr - ISA_BASE < ISA_SYSTEM + ISA_SYSTEM_LEN - ISA_BASE))
 		return r->error | 1;
 	return r->error;
 }

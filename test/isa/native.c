@@ -154,6 +154,14 @@ static void init(void)
 	}
 }
 
+static void protect_system(int prot)
+{
+	if (mprotect((void *)ISA_BASE, ISA_SYSTEM + ISA_SYSTEM_LEN - ISA_BASE, prot)) {
+		perror("mprotect");
+		exit(2);
+	}
+}
+
 static void run(const struct isa_case *c, struct isa_result *r)
 {
 	if (c->bits == 8) {
@@ -172,6 +180,8 @@ static void run(const struct isa_case *c, struct isa_result *r)
 		__asm__ volatile("rdfsbase %0" : "=r"(host_fs));
 		__asm__ volatile("rdgsbase %0" : "=r"(host_gs));
 	}
+	/* The guest's page tables and the like: not there for it, so not for the host's run either */
+	protect_system(PROT_NONE);
 	running = r;
 	if (own_bases)
 		set_bases(r->out.fs_base, r->out.gs_base);
@@ -181,6 +191,7 @@ static void run(const struct isa_case *c, struct isa_result *r)
 		set_bases(host_fs, host_gs);
 	}
 	running = NULL;
+	protect_system(PROT_READ | PROT_WRITE);
 	ticks = 0;
 	r->gave_up = r->vector == ISA_TIMEOUT;
 }
