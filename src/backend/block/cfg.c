@@ -73,11 +73,12 @@ static int parse_sectors(struct img_cfg *c, const char *v, struct hk_err *err)
 {
 	char *end;
 	unsigned long l = strtoul(v, &end, 10), p = 0;
+	bool both = *end == '/';
 
-	if (*end == '/')
+	if (both)
 		p = strtoul(end + 1, &end, 10);
 	if (*end || !isdigit((unsigned char)*v) || l < 512 || l > 4096 || (l & (l - 1)) ||
-	    (p && (p < l || p > 1 << 20 || (p & (p - 1)))))
+	    (both && (p < l || p > 1 << 20 || (p & (p - 1)))))
 		return err_set(err, -EINVAL, "Invalid sector size \"%s\"", v);
 	c->logical = (u32)l;
 	c->physical = (u32)(p ? p : l);
