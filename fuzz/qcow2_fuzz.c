@@ -53,7 +53,8 @@ static void read_all(struct img *i)
 
 	rc = img_pread(i, buf, 0, n);
 	rc |= img_pread(i, buf, i->size_bytes - n, n);
-	for (u64 at = 0; at < i->size_bytes && !img_extent(i, at, i->size_bytes - at, &what, &run); at += run)
+	for (u64 at = 0; at < i->size_bytes && !img_extent(i, at, i->size_bytes - at, &what, &run);
+	     at += run)
 		if (at > 4 * SPAN)
 			break;
 	(void)rc;
@@ -137,7 +138,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		use(i, choice);
 		use(i, choice * 7);
-		require(!i->ops->check(i, 0, &r) || r.corruptions == 0, "cannot be checked after use");
+		require(!i->ops->check(i, 0, &r) || r.corruptions == 0,
+			"cannot be checked after use");
 		require(!r.corruptions, "an image that was good is not any more");
 		img_close(i);
 	}

@@ -48,8 +48,8 @@ static int take_config(struct hk_disk_config *c, const struct hk_disk_config *cf
 	memset(c, 0, sizeof(*c));
 	if (!cfg)
 		return err_set(err, -EINVAL, "no disk config given");
-	rc = api_take_sized(c, sizeof(*c), cfg, cfg->size, offsetof(struct hk_disk_config, cluster_bytes),
-			    "hk_disk_config", err);
+	rc = api_take_sized(c, sizeof(*c), cfg, cfg->size,
+			    offsetof(struct hk_disk_config, cluster_bytes), "hk_disk_config", err);
 	if (!rc)
 		rc = take_format(c->format, format, err);
 	if (rc)
@@ -59,9 +59,10 @@ static int take_config(struct hk_disk_config *c, const struct hk_disk_config *cf
 	if (c->size_bytes % 512 || c->size_bytes > INT64_MAX)
 		return err_set(err, -EINVAL, "a disk of %llu bytes: a multiple of 512",
 			       (unsigned long long)c->size_bytes);
-	if (*format == IMG_RAW && (c->cluster_bytes || c->refcount_bits || c->version || c->backing_file ||
-				   (c->flags & HK_DISK_LAZY)))
-		return err_set(err, -EINVAL, "a raw image has no clusters, refcounts or backing file");
+	if (*format == IMG_RAW && (c->cluster_bytes || c->refcount_bits || c->version ||
+				   c->backing_file || (c->flags & HK_DISK_LAZY)))
+		return err_set(err, -EINVAL,
+			       "a raw image has no clusters, refcounts or backing file");
 	return 0;
 }
 
@@ -153,7 +154,8 @@ int hk_disk_create(const char *path, const struct hk_disk_config *cfg, struct hk
 
 /* -------------------------------------------------------------------- info */
 
-int hk_disk_info(const char *path, const char *format, struct hk_disk_info *info, struct hk_err *err)
+int hk_disk_info(const char *path, const char *format, struct hk_disk_info *info,
+		 struct hk_err *err)
 {
 	/* Looking disturbs nobody, so a disk in use may be looked at */
 	struct img_cfg cfg = { .read_only = true, .may_be_dirty = true, .no_lock = true };
@@ -206,8 +208,9 @@ int hk_disk_check(const char *path, const char *format, unsigned flags, struct h
 	struct strbuf text = { 0 };
 	struct img_report rep = { .text = &text };
 	struct img_cfg cfg = { .read_only = !flags, .may_be_dirty = true };
-	unsigned fix = flags & HK_DISK_FIX_ALL ? IMG_FIX_LEAKS | IMG_FIX_ERRORS :
-		       flags & HK_DISK_FIX_LEAKS ? IMG_FIX_LEAKS : 0;
+	unsigned fix = flags & HK_DISK_FIX_ALL	   ? IMG_FIX_LEAKS | IMG_FIX_ERRORS
+		       : flags & HK_DISK_FIX_LEAKS ? IMG_FIX_LEAKS
+						   : 0;
 	struct img *img;
 	int rc;
 
@@ -325,7 +328,9 @@ static int copy_all(const struct copy *c)
 static int convert_into(struct img *src, const char *dst, struct hk_disk_config *c,
 			enum img_format format, struct copy *how, struct hk_err *err)
 {
-	struct img_cfg cfg = { .path = dst, .format = format, .no_check = true, .backing_allow = true };
+	struct img_cfg cfg = {
+		.path = dst, .format = format, .no_check = true, .backing_allow = true
+	};
 	struct img *file = NULL;
 	bool made = false;
 	int rc;
@@ -397,7 +402,8 @@ int hk_disk_resize(const char *path, const char *format, uint64_t size_bytes, un
 	if (size_bytes < img->size_bytes && !(flags & HK_DISK_SHRINK))
 		rc = err_set(err, -EINVAL, "that is smaller than it is, and data would be lost");
 	else if (size_bytes % 512)
-		rc = err_set(err, -EINVAL, "%llu is not a multiple of 512", (unsigned long long)size_bytes);
+		rc = err_set(err, -EINVAL, "%llu is not a multiple of 512",
+			     (unsigned long long)size_bytes);
 	else
 		rc = img->ops->resize(img, size_bytes, err);
 	img_close(img);
@@ -444,7 +450,8 @@ static int same(struct img *a, struct img *b, u64 from, u64 to, u8 *buf, u64 *wh
 int hk_disk_compare(const char *a, const char *a_format, const char *b, const char *b_format,
 		    unsigned flags, uint64_t *where, struct hk_err *err)
 {
-	struct img_cfg cfg = { .read_only = true, .backing_allow = flags & HK_DISK_BACKING }, cfg2 = cfg;
+	struct img_cfg cfg = { .read_only = true, .backing_allow = flags & HK_DISK_BACKING },
+		       cfg2 = cfg;
 	struct img *x = NULL, *y = NULL;
 	u8 *buf = NULL;
 	u64 at = 0;
@@ -458,7 +465,8 @@ int hk_disk_compare(const char *a, const char *a_format, const char *b, const ch
 	if (!rc && posix_memalign((void **)&buf, 4096, 2 * CHUNK))
 		rc = err_set(err, -ENOMEM, "out of memory");
 	if (!rc) {
-		u64 both = MIN(x->size_bytes, y->size_bytes), all = MAX(x->size_bytes, y->size_bytes);
+		u64 both = MIN(x->size_bytes, y->size_bytes),
+		    all = MAX(x->size_bytes, y->size_bytes);
 
 		rc = same(x, y, 0, both, buf, &at);
 		if (rc == 1)

@@ -117,8 +117,8 @@ static int parse_options(struct disk_args *a, const char *text)
 		if (v)
 			*v++ = '\0';
 		if (*item && parse_option(a, item, v)) {
-			fprintf(stderr, "%s disk: bad option -o %s%s%s\n", a->prog, item, v ? "=" : "",
-				v ? v : "");
+			fprintf(stderr, "%s disk: bad option -o %s%s%s\n", a->prog, item,
+				v ? "=" : "", v ? v : "");
 			return -1;
 		}
 	}
@@ -148,12 +148,16 @@ static int parse_args(struct disk_args *a, int argc, char **argv)
 			a->format_given = true;
 			break;
 		case 'O':
-		case 'F': a->format2 = optarg; break;
+		case 'F':
+			a->format2 = optarg;
+			break;
 		case 'o':
 			if (parse_options(a, optarg))
 				return CLI_ERROR;
 			break;
-		case 'p': a->progress = true; break;
+		case 'p':
+			a->progress = true;
+			break;
 		case OPT_REPAIR:
 			if (!strcmp(optarg, "leaks"))
 				a->check_flags = HK_DISK_FIX_LEAKS;
@@ -162,10 +166,17 @@ static int parse_args(struct disk_args *a, int argc, char **argv)
 			else
 				return usage(a->prog);
 			break;
-		case OPT_SHRINK: a->flags |= HK_DISK_SHRINK; break;
-		case OPT_FORCE: a->cfg.flags |= HK_DISK_OVERWRITE; break;
-		case OPT_BACKING: a->flags |= HK_DISK_BACKING; break;
-		default: return usage(a->prog);
+		case OPT_SHRINK:
+			a->flags |= HK_DISK_SHRINK;
+			break;
+		case OPT_FORCE:
+			a->cfg.flags |= HK_DISK_OVERWRITE;
+			break;
+		case OPT_BACKING:
+			a->flags |= HK_DISK_BACKING;
+			break;
+		default:
+			return usage(a->prog);
 		}
 	}
 	a->num_words = argc - optind;
@@ -183,8 +194,8 @@ static int looks_wrong(const struct disk_args *a, const char *path, const char *
 	if (a->format_given || strcmp(format, "raw") || hk_disk_info(path, NULL, &info, &err) ||
 	    !strcmp(info.format, "raw"))
 		return 0;
-	fprintf(stderr, "%s disk: %s looks like %s: say -f %s, or -f raw if it is not\n", a->prog, path,
-		info.format, info.format);
+	fprintf(stderr, "%s disk: %s looks like %s: say -f %s, or -f raw if it is not\n", a->prog,
+		path, info.format, info.format);
 	return CLI_ERROR;
 }
 
@@ -207,15 +218,15 @@ static int cmd_info(struct disk_args *a)
 		return usage(a->prog);
 	if (hk_disk_info(a->word[0], a->format_given ? a->format : NULL, &i, &err))
 		return failed(a, &err);
-	printf("image: %s\nformat: %s%s\nsize: %llu\nfile: %llu\nused: %llu\n", a->word[0], i.format,
-	       a->format_given ? "" : " (as it looks)", (unsigned long long)i.size_bytes,
+	printf("image: %s\nformat: %s%s\nsize: %llu\nfile: %llu\nused: %llu\n", a->word[0],
+	       i.format, a->format_given ? "" : " (as it looks)", (unsigned long long)i.size_bytes,
 	       (unsigned long long)i.file_bytes, (unsigned long long)i.used_bytes);
 	if (strcmp(i.format, "qcow2"))
 		return CLI_OK;
 	printf("version: %u\ncluster: %u\nrefcount bits: %u\ncompression: %s\nlazy refcounts: %s\n"
 	       "snapshots: %u\n",
-	       i.version, i.cluster_bytes, i.refcount_bits, i.compression, i.lazy_refcounts ? "on" : "off",
-	       i.snapshots);
+	       i.version, i.cluster_bytes, i.refcount_bits, i.compression,
+	       i.lazy_refcounts ? "on" : "off", i.snapshots);
 	if (i.backing_file[0])
 		printf("backing file: %s\nbacking format: %s\n", i.backing_file,
 		       i.backing_format[0] ? i.backing_format : "not said");
@@ -304,8 +315,9 @@ static int cmd_resize(struct disk_args *a)
 			return usage(a->prog);
 		n = *s == '-' ? i.size_bytes - n : i.size_bytes + n;
 	}
-	return hk_disk_resize(a->word[0], a->format, n, a->flags & HK_DISK_SHRINK, &err) ?
-	       failed(a, &err) : CLI_OK;
+	return hk_disk_resize(a->word[0], a->format, n, a->flags & HK_DISK_SHRINK, &err)
+		       ? failed(a, &err)
+		       : CLI_OK;
 }
 
 static int cmd_compare(struct disk_args *a)
@@ -318,8 +330,8 @@ static int cmd_compare(struct disk_args *a)
 		return usage(a->prog);
 	if (looks_wrong(a, a->word[0], a->format))
 		return CLI_ERROR;
-	rc = hk_disk_compare(a->word[0], a->format, a->word[1], a->format2, a->flags & HK_DISK_BACKING,
-			     &where, &err);
+	rc = hk_disk_compare(a->word[0], a->format, a->word[1], a->format2,
+			     a->flags & HK_DISK_BACKING, &where, &err);
 	if (rc < 0) {
 		failed(a, &err);
 		return CHECK_ERRORS;
@@ -337,7 +349,7 @@ int disk_main(const char *prog, int argc, char **argv)
 		const char *name;
 		int (*run)(struct disk_args *a);
 	} cmds[] = {
-		{ "create", cmd_create }, { "info", cmd_info }, { "check", cmd_check },
+		{ "create", cmd_create },   { "info", cmd_info },     { "check", cmd_check },
 		{ "convert", cmd_convert }, { "resize", cmd_resize }, { "compare", cmd_compare },
 	};
 	struct disk_args a = { .prog = prog };

@@ -93,7 +93,8 @@ int blk_open(struct blk **out, const char *opts, const struct blk_open *how, str
 		if (img->read_only && !cfg.img.read_only)
 			log_warn(how->env->log, "disk %s: %s may not be written: read-only",
 				 how->id, cfg.img.path);
-		if (!strcmp(img->ops->name, "raw") && !strcmp(img_guess_format(cfg.img.path), "qcow2"))
+		if (!strcmp(img->ops->name, "raw") &&
+		    !strcmp(img_guess_format(cfg.img.path), "qcow2"))
 			log_warn(how->env->log,
 				 "disk %s: %s looks like qcow2 and is used raw, as format=raw says",
 				 how->id, cfg.img.path);
@@ -182,15 +183,16 @@ void blk_dump(const struct blk *b, struct strbuf *out)
 	struct blk_stats s;
 
 	blk_get_stats(b, &s);
-	strbuf_add(out, "disk %s: %s %llu bytes sector %u/%u%s serial %s%s in flight %u throttled %llu\n",
-		   b->id, priv_of(b)->img->ops->name, (unsigned long long)b->size_bytes, b->logical,
-		   b->physical, b->read_only ? " read-only" : "", b->serial,
-		   priv_of(b)->ring ? " io_uring" : "", s.in_flight,
-		   (unsigned long long)s.throttled);
+	strbuf_add(
+		out,
+		"disk %s: %s %llu bytes sector %u/%u%s serial %s%s in flight %u throttled %llu\n",
+		b->id, priv_of(b)->img->ops->name, (unsigned long long)b->size_bytes, b->logical,
+		b->physical, b->read_only ? " read-only" : "", b->serial,
+		priv_of(b)->ring ? " io_uring" : "", s.in_flight, (unsigned long long)s.throttled);
 	for (unsigned k = 0; k < BLK_NUM_KINDS; k++)
 		if (s.ops[k])
-			strbuf_add(out, "disk %s: %s %llu ops %llu bytes %llu errors %llu us\n", b->id,
-				   kinds[k], (unsigned long long)s.ops[k],
+			strbuf_add(out, "disk %s: %s %llu ops %llu bytes %llu errors %llu us\n",
+				   b->id, kinds[k], (unsigned long long)s.ops[k],
 				   (unsigned long long)s.bytes[k], (unsigned long long)s.errors[k],
 				   (unsigned long long)s.time_ns[k] / 1000);
 }

@@ -25,16 +25,19 @@ const struct opt_desc blk_opts[] = {
 	{ "discard", OPT_BOOL, "on", "space that the guest gives up goes back to the host" },
 	{ "lock", OPT_BOOL, "on", "refuse an image that somebody else has open" },
 	{ "serial", OPT_STR, NULL, "up to 20 characters; else derived from the option string" },
-	{ "on-error", OPT_STR, "report", "report errors of the host to the guest, or pause the VM" },
+	{ "on-error", OPT_STR, "report",
+	  "report errors of the host to the guest, or pause the VM" },
 	{ "bps", OPT_SIZE, "0", "bytes per second, 0 = no limit" },
 	{ "bps-burst", OPT_SIZE, "0", "bytes at once after a rest" },
 	{ "iops", OPT_U64, "0", "requests per second, 0 = no limit" },
 	{ "iops-burst", OPT_U64, "0", "requests at once after a rest" },
 	{ "aio", OPT_STR, "auto", "auto, io_uring or threads" },
-	{ "backing", OPT_STR, "refuse", "allow: follow the backing files that a qcow2 image names" },
+	{ "backing", OPT_STR, "refuse",
+	  "allow: follow the backing files that a qcow2 image names" },
 	{ "backing-dir", OPT_STR, NULL, "they must lie beneath; default: where the image is" },
 	{ "check", OPT_BOOL, "on", "qcow2: check metadata before writing to the image" },
-	{ "qcow-config", OPT_STR, NULL, "HyperKit's: discard=B;check_on_connect=B;read_only=B;..." },
+	{ "qcow-config", OPT_STR, NULL,
+	  "HyperKit's: discard=B;check_on_connect=B;read_only=B;..." },
 	{ NULL },
 };
 
@@ -137,7 +140,8 @@ static int parse_qcow_config(struct blk_cfg *c, char *list, struct hk_err *err)
 			for (size_t i = 0; i < ARRAY_LEN(unneeded); i++)
 				known |= !strcasecmp(item, unneeded[i]);
 			if (!known)
-				return err_set(err, -EINVAL, "qcow-config: unknown key \"%s\"", item);
+				return err_set(err, -EINVAL, "qcow-config: unknown key \"%s\"",
+					       item);
 		}
 		if (rc)
 			return err_wrap(err, rc, "qcow-config");
@@ -220,11 +224,21 @@ static int parse_pair(struct blk_cfg *c, const char *key, char *v, bool *known, 
 		if (rc)
 			return rc;
 		switch (key[0]) {
-		case 'r': c->img.read_only |= on; break;
-		case 'b': c->img.direct = !on; break;
-		case 'd': c->img.no_discard = !on; break;
-		case 'l': c->img.no_lock = !on; break;
-		default: c->img.no_check = !on; break;
+		case 'r':
+			c->img.read_only |= on;
+			break;
+		case 'b':
+			c->img.direct = !on;
+			break;
+		case 'd':
+			c->img.no_discard = !on;
+			break;
+		case 'l':
+			c->img.no_lock = !on;
+			break;
+		default:
+			c->img.no_check = !on;
+			break;
 		}
 		return 0;
 	}
@@ -258,7 +272,8 @@ static int parse_option(struct blk_cfg *c, char *word, const struct blk_open *ho
 		/* The original's statistics server; `--stats` has the figures */
 		if (!strcmp(word, "qcow-stats-config")) {
 			log_warn(how->env ? how->env->log : NULL,
-				 "disk %s: qcow-stats-config has no effect", how->id ? how->id : "");
+				 "disk %s: qcow-stats-config has no effect",
+				 how->id ? how->id : "");
 			return 0;
 		}
 		rc = parse_pair(c, word, v, &known, err);
@@ -310,7 +325,8 @@ static int parse_uri(struct blk_cfg *c, char *uri, struct hk_err *err)
 	if (query)
 		*query++ = '\0';
 	if (*path != '/')
-		return err_set(err, -EINVAL, "file://%s: three slashes begin an absolute path", path);
+		return err_set(err, -EINVAL, "file://%s: three slashes begin an absolute path",
+			       path);
 	while ((item = strsep(&query, "&"))) {
 		char *v = strchr(item, '=');
 		bool known = false;
@@ -319,8 +335,10 @@ static int parse_uri(struct blk_cfg *c, char *uri, struct hk_err *err)
 			continue;
 		if (v)
 			*v++ = '\0';
-		if (!v || (strcmp(item, "sync") && strcmp(item, "buffered") && strcmp(item, "lock")))
-			return err_set(err, -EINVAL, "file://...?%s: sync=, buffered= or lock=", item);
+		if (!v ||
+		    (strcmp(item, "sync") && strcmp(item, "buffered") && strcmp(item, "lock")))
+			return err_set(err, -EINVAL,
+				       "file://...?%s: sync=, buffered= or lock=", item);
 		rc = parse_pair(c, item, v, &known, err);
 		if (rc)
 			return rc;

@@ -31,8 +31,9 @@ static int set(int fd, short type, off_t start, off_t len)
 
 static int try_lock(int fd, bool write)
 {
-	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = QEMU_WRITES,
-			    .l_len = 1 };
+	struct flock fl = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = QEMU_WRITES, .l_len = 1
+	};
 	int rc;
 
 	if (write)
@@ -57,7 +58,8 @@ int lock_image(int fd, bool write, const char *path, struct hk_err *err)
 		rc = try_lock(fd, write);
 	}
 	if (rc == -EAGAIN || rc == -EACCES)
-		return err_set(err, -EBUSY, "%s is in use by another disk or program (locked)", path);
+		return err_set(err, -EBUSY, "%s is in use by another disk or program (locked)",
+			       path);
 	/* Some network file systems have none: better unlocked than unusable */
 	if (rc == -EOPNOTSUPP || rc == -ENOLCK || rc == -EINVAL)
 		return 0;

@@ -33,16 +33,18 @@ int qc_child_write(struct qcow2 *q, const void *buf, u64 off, u64 len)
 /* ------------------------------------------------------------------- load */
 
 /* @bytes at @off hold metadata and nothing else may. @strict: an error if they overlap */
-static int claim(struct qcow2 *q, u64 off, u64 bytes, bool strict, const char *what, struct hk_err *err)
+static int claim(struct qcow2 *q, u64 off, u64 bytes, bool strict, const char *what,
+		 struct hk_err *err)
 {
 	u64 n = qc_clusters(q, bytes);
 
 	if (!n)
 		return 0;
-	if (off % q->cluster || !range_ok(off, n << q->hdr.cluster_bits,
-					  ALIGN_UP(q->file_bytes, q->cluster)))
+	if (off % q->cluster ||
+	    !range_ok(off, n << q->hdr.cluster_bits, ALIGN_UP(q->file_bytes, q->cluster)))
 		return strict ? err_set(err, -EINVAL, "%s lies outside of the file (0x%llx)", what,
-					(unsigned long long)off) : 0;
+					(unsigned long long)off)
+			      : 0;
 	if (strict && qc_is_meta_locked(q, off, n))
 		return err_set(err, -EINVAL, "%s overlaps other metadata (0x%llx)", what,
 			       (unsigned long long)off);
@@ -61,7 +63,8 @@ static int claim_snapshots(struct qcow2 *q, bool strict, struct hk_err *err)
 		return strict ? err_set(err, rc, "the snapshot table is damaged") : 0;
 	rc = claim(q, q->hdr.snapshots_off, bytes, strict, "the snapshot table", err);
 	for (u32 i = 0; i < q->hdr.num_snapshots && !rc; i++)
-		rc = claim(q, s[i].l1_off, s[i].l1_size * 8ull, strict, "a snapshot's L1 table", err);
+		rc = claim(q, s[i].l1_off, s[i].l1_size * 8ull, strict, "a snapshot's L1 table",
+			   err);
 	free(s);
 	return rc;
 }
@@ -73,8 +76,9 @@ static int claim_all(struct qcow2 *q, bool strict, struct hk_err *err)
 	if (!rc)
 		rc = claim(q, q->hdr.l1_off, q->hdr.l1_size * 8ull, strict, "the L1 table", err);
 	if (!rc)
-		rc = claim(q, q->hdr.reftable_off, (u64)q->hdr.reftable_clusters << q->hdr.cluster_bits,
-			   strict, "the refcount table", err);
+		rc = claim(q, q->hdr.reftable_off,
+			   (u64)q->hdr.reftable_clusters << q->hdr.cluster_bits, strict,
+			   "the refcount table", err);
 	for (u64 i = 0; i < q->num_reftable && !rc; i++)
 		if (q->reftable[i])
 			rc = claim(q, q->reftable[i], q->cluster, strict, "a refcount block", err);
@@ -83,7 +87,8 @@ static int claim_all(struct qcow2 *q, bool strict, struct hk_err *err)
 
 		/* A table that a snapshot shares may be there twice; it is never written in place */
 		if (off)
-			rc = claim(q, off, q->cluster, strict && (q->l1[i] & QC_COPIED), "an L2 table", err);
+			rc = claim(q, off, q->cluster, strict && (q->l1[i] & QC_COPIED),
+				   "an L2 table", err);
 	}
 	if (!rc && q->hdr.num_snapshots)
 		rc = claim_snapshots(q, strict, err);
@@ -140,11 +145,13 @@ static int repair_dirty(struct qcow2 *q, struct hk_err *err)
 	int rc = qcow2_check(&q->img, IMG_FIX_LEAKS | IMG_FIX_ERRORS, &r);
 
 	if (rc)
-		return err_set(err, rc, "was not closed, and cannot be repaired: %s", strerrordesc_np(-rc));
+		return err_set(err, rc, "was not closed, and cannot be repaired: %s",
+			       strerrordesc_np(-rc));
 	log_info(q->img.log, "qcow2: was not closed; %llu refcounts made anew",
 		 (unsigned long long)(r.corruptions_fixed + r.leaks_fixed));
 	if (r.corruptions > r.corruptions_fixed)
-		return err_set(err, -EINVAL, "was not closed, and has damage that cannot be repaired");
+		return err_set(err, -EINVAL,
+			       "was not closed, and has damage that cannot be repaired");
 	return 0;
 }
 
@@ -154,8 +161,9 @@ static int ready_to_write(struct qcow2 *q, const struct img_cfg *cfg, struct hk_
 	int rc;
 
 	if (q->hdr.incompat & QC_INCOMPAT_CORRUPT)
-		return err_set(err, -EINVAL,
-			       "is marked corrupt: `hyperkit disk check --repair all` first, or open it read-only");
+		return err_set(
+			err, -EINVAL,
+			"is marked corrupt: `hyperkit disk check --repair all` first, or open it read-only");
 	if (q->hdr.incompat & QC_INCOMPAT_DIRTY) {
 		rc = repair_dirty(q, err);
 		if (rc)
@@ -163,7 +171,8 @@ static int ready_to_write(struct qcow2 *q, const struct img_cfg *cfg, struct hk_
 	} else if (!cfg->no_check && count_l2(q) <= CHECK_MAX_TABLES) {
 		rc = qcow2_check(&q->img, 0, &r);
 		if (rc)
-			return err_set(err, rc, "cannot check its metadata: %s", strerrordesc_np(-rc));
+			return err_set(err, rc, "cannot check its metadata: %s",
+				       strerrordesc_np(-rc));
 		if (r.corruptions)
 			return err_set(err, -EINVAL,
 				       "has %llu errors in its metadata: see `hyperkit disk check`",
@@ -172,11 +181,13 @@ static int ready_to_write(struct qcow2 *q, const struct img_cfg *cfg, struct hk_
 	if (q->hdr.autoclear) {
 		/* What these features describe is not kept right by us; the bits say so */
 		if (q->hdr.autoclear & QC_AUTOCLEAR_BITMAPS && q->hdr.num_bitmaps)
-			log_warn(q->img.log, "qcow2: its %u dirty bitmaps are out of date from now on",
+			log_warn(q->img.log,
+				 "qcow2: its %u dirty bitmaps are out of date from now on",
 				 q->hdr.num_bitmaps);
 		rc = qc_header_flags(q, q->hdr.incompat, 0);
 		if (rc)
-			return err_set(err, rc, "cannot write the header: %s", strerrordesc_np(-rc));
+			return err_set(err, rc, "cannot write the header: %s",
+				       strerrordesc_np(-rc));
 	}
 	return 0;
 }
@@ -213,7 +224,8 @@ static int open_it(struct qcow2 *q, const struct img_cfg *cfg, struct hk_err *er
 	q->refs_bits = q->hdr.cluster_bits + 3 - q->hdr.refcount_order;
 	q->unit = MAX(512, child->logical);
 	if (q->unit > q->cluster)
-		return err_set(err, -ENOTSUP, "clusters of %llu bytes, but the file's sectors have %u",
+		return err_set(err, -ENOTSUP,
+			       "clusters of %llu bytes, but the file's sectors have %u",
 			       (unsigned long long)q->cluster, q->unit);
 	q->file_bytes = child->size_bytes;
 	q->fresh = child->grows ? qc_clusters(q, q->file_bytes) : UINT64_MAX;
@@ -296,7 +308,8 @@ static int extent(struct img *i, u64 off, u64 len, enum img_extent *what, u64 *r
 		*what = IMG_EXTENT_ZERO;
 		if (!q->backed || off >= i->backing->size_bytes)
 			return 0;
-		rc = img_extent(i->backing, off, MIN(*run, i->backing->size_bytes - off), what, run);
+		rc = img_extent(i->backing, off, MIN(*run, i->backing->size_bytes - off), what,
+				run);
 		return rc;
 	default:
 		*what = IMG_EXTENT_ZERO;

@@ -38,8 +38,8 @@ static void dir_of(const char *path, char *dir, size_t n)
 }
 
 /* @name as seen from @root: relative names start at the image's directory */
-static int relative_to(const char *root, const char *image_dir, const char *name, char *out, size_t n,
-		       struct hk_err *err)
+static int relative_to(const char *root, const char *image_dir, const char *name, char *out,
+		       size_t n, struct hk_err *err)
 {
 	char *abs_root = realpath(root, NULL), *abs_image = NULL;
 	char full[2 * PATH_MAX];
@@ -79,15 +79,22 @@ out:
 }
 
 /* The directory of a file that was found beneath @root as @rel; for names relative to it */
-static int open_named(const struct img_cfg *cfg, const char *root, const char *rel, struct img **out,
-		      enum img_format format, struct hk_err *err)
+static int open_named(const struct img_cfg *cfg, const char *root, const char *rel,
+		      struct img **out, enum img_format format, struct hk_err *err)
 {
 	int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd, rc;
 	char by_fd[64], real[PATH_MAX];
 	struct img_cfg below = {
-		.path = by_fd, .format = format, .read_only = true, .sync = cfg->sync, .direct = cfg->direct,
-		.no_lock = cfg->no_lock, .backing_allow = true, .backing_dir = root,
-		.depth = cfg->depth + 1, .log = cfg->log,
+		.path = by_fd,
+		.format = format,
+		.read_only = true,
+		.sync = cfg->sync,
+		.direct = cfg->direct,
+		.no_lock = cfg->no_lock,
+		.backing_allow = true,
+		.backing_dir = root,
+		.depth = cfg->depth + 1,
+		.log = cfg->log,
 	};
 	struct img *file;
 	ssize_t n;
@@ -131,12 +138,16 @@ int qc_backing_open(struct qcow2 *q, const struct img_cfg *cfg, struct hk_err *e
 		return 0;
 	}
 	if (!cfg->backing_allow)
-		return err_set(err, -EACCES, "has the backing file %s, which only backing=allow opens", name);
+		return err_set(err, -EACCES,
+			       "has the backing file %s, which only backing=allow opens", name);
 	if (cfg->depth >= QC_MAX_DEPTH)
-		return err_set(err, -ELOOP, "more than %d backing files on top of each other", QC_MAX_DEPTH);
+		return err_set(err, -ELOOP, "more than %d backing files on top of each other",
+			       QC_MAX_DEPTH);
 	if (!q->hdr.backing_format[0])
-		return err_set(err, -EINVAL,
-			       "does not say which format its backing file %s has (qemu-img rebase -u -F)", name);
+		return err_set(
+			err, -EINVAL,
+			"does not say which format its backing file %s has (qemu-img rebase -u -F)",
+			name);
 	if (img_format_parse(q->hdr.backing_format, &format))
 		return err_set(err, -ENOTSUP, "backing file %s: format %s is not known", name,
 			       q->hdr.backing_format);

@@ -18,11 +18,11 @@ struct walk {
 	struct qcow2 *q;
 	struct img_report *r;
 	unsigned fix;
-	u32 *counts;	/* references found */
-	u64 num;	/* clusters of the file */
-	u64 *table;	/* an L2 table or refcount block */
+	u32 *counts; /* references found */
+	u64 num;     /* clusters of the file */
+	u64 *table;  /* an L2 table or refcount block */
 	bool changed;
-	u64 unsaid;	/* corruptions that only new refcounts mend */
+	u64 unsaid; /* corruptions that only new refcounts mend */
 };
 
 static void bad(struct walk *w, const char *what, u64 where)
@@ -150,7 +150,7 @@ static int check_l1(struct walk *w, u64 *l1, u32 entries, bool active, bool *fix
 			if (w->fix & IMG_FIX_ERRORS) {
 				l1[i] = 0;
 				*fixed = true;
-				}
+			}
 			continue;
 		}
 		/* One L1 table has it once; else a small file could keep us busy for ever */
@@ -158,7 +158,8 @@ static int check_l1(struct walk *w, u64 *l1, u32 entries, bool active, bool *fix
 			bad(w, "an L2 table that is referred to too often", off);
 			continue;
 		}
-		check_copied(w, l1[i], off, active, "copied flag of an L2 table contradicts its refcount");
+		check_copied(w, l1[i], off, active,
+			     "copied flag of an L2 table contradicts its refcount");
 		rc = read_table(w, off);
 		if (rc)
 			return rc;
@@ -209,8 +210,8 @@ static int check_snapshots(struct walk *w)
 		bool fixed = false;
 		u64 *l1;
 
-		if (!s[i].l1_size ||
-		    !refer(w, s[i].l1_off, s[i].l1_size * 8ull, "a snapshot's L1 table outside of the file"))
+		if (!s[i].l1_size || !refer(w, s[i].l1_off, s[i].l1_size * 8ull,
+					    "a snapshot's L1 table outside of the file"))
 			continue;
 		if (w->counts[s[i].l1_off >> q->hdr.cluster_bits] > 1) {
 			bad(w, "a snapshot's L1 table overlaps something", s[i].l1_off);
@@ -234,7 +235,8 @@ static int check_bitmaps(struct walk *w)
 
 	if (!(q->hdr.autoclear & QC_AUTOCLEAR_BITMAPS) || !q->hdr.num_bitmaps)
 		return 0;
-	if (end < at || !refer(w, at, q->hdr.bitmaps_bytes, "the bitmap directory outside of the file"))
+	if (end < at ||
+	    !refer(w, at, q->hdr.bitmaps_bytes, "the bitmap directory outside of the file"))
 		return 0;
 	for (u32 n = 0; n < q->hdr.num_bitmaps && !rc; n++) {
 		struct {
@@ -255,8 +257,8 @@ static int check_bitmaps(struct walk *w)
 			return rc;
 		at += ALIGN_UP(sizeof(e) + be16_get(e.name_len) + (u64)be32_get(e.extra_len), 8);
 		entries = be32_get(e.table_size);
-		if (!entries ||
-		    !refer(w, be64_get(e.table_off), entries * 8, "a bitmap's table outside of the file"))
+		if (!entries || !refer(w, be64_get(e.table_off), entries * 8,
+				       "a bitmap's table outside of the file"))
 			continue;
 		if (w->counts[be64_get(e.table_off) >> q->hdr.cluster_bits] > 1) {
 			bad(w, "a bitmap's table overlaps something", be64_get(e.table_off));
@@ -265,7 +267,8 @@ static int check_bitmaps(struct walk *w)
 		rc = qc_table_load(q, be64_get(e.table_off), entries, &table);
 		for (u64 i = 0; i < entries && !rc; i++)
 			if (table[i] & QC_OFFSET)
-				refer(w, table[i] & QC_OFFSET, q->cluster, "a bitmap outside of the file");
+				refer(w, table[i] & QC_OFFSET, q->cluster,
+				      "a bitmap outside of the file");
 		free(table);
 	}
 	return rc;
@@ -304,7 +307,8 @@ static u64 count_refs(struct walk *w)
 		if (q->reftable[i] % q->cluster) {
 			bad(w, "a refcount block that is not aligned", q->reftable[i]);
 			w->unsaid++;
-		} else if (!refer(w, q->reftable[i], q->cluster, "a refcount block outside of the file")) {
+		} else if (!refer(w, q->reftable[i], q->cluster,
+				  "a refcount block outside of the file")) {
 			w->unsaid++;
 		}
 	}
@@ -346,7 +350,8 @@ static int compare(struct walk *w)
 			continue;
 		for (u64 i = 0; i < per; i++) {
 			u64 c = b * per + i;
-			u64 have = usable ? qc_refs_load((u8 *)w->table, q->hdr.refcount_order, i) : 0;
+			u64 have = usable ? qc_refs_load((u8 *)w->table, q->hdr.refcount_order, i)
+					  : 0;
 			u64 want = c < w->num ? w->counts[c] : 0;
 
 			if (have != want)
@@ -368,8 +373,11 @@ static int mend(struct walk *w, u64 end, bool *done)
 	/* New counts mend both, so leaks alone are only mended when nothing else is wrong */
 	if ((leaks && (!w->unsaid || errors)) || errors) {
 		memset(w->counts, 0, w->num * sizeof(*w->counts));
-		rc = count_data(&(struct walk){ .q = q, .counts = w->counts, .num = w->num,
-						.table = w->table, .r = &(struct img_report){ 0 } });
+		rc = count_data(&(struct walk){ .q = q,
+						.counts = w->counts,
+						.num = w->num,
+						.table = w->table,
+						.r = &(struct img_report){ 0 } });
 		if (!rc)
 			rc = qc_rebuild(q, w->counts, w->num, end);
 		if (rc)
@@ -436,7 +444,8 @@ int qcow2_check(struct img *i, unsigned fix, struct img_report *r)
 		left = *r;
 	if (rc)
 		return rc;
-	r->corruptions_fixed = r->corruptions > left.corruptions ? r->corruptions - left.corruptions : 0;
+	r->corruptions_fixed = r->corruptions > left.corruptions ? r->corruptions - left.corruptions
+								 : 0;
 	r->leaks_fixed = r->leaks > left.leaks ? r->leaks - left.leaks : 0;
 	if (left.corruptions || !(q->hdr.incompat & (QC_INCOMPAT_DIRTY | QC_INCOMPAT_CORRUPT)))
 		return 0;

@@ -78,7 +78,8 @@ static int copy_add(struct copy *c, const void *p, u64 off, u64 len)
 static int copy_write(struct qcow2 *q, const struct copy *c)
 {
 	for (size_t i = 0; i < c->num; i++) {
-		int rc = qc_child_write(q, c->bytes + c->part[i].at, c->part[i].off, c->part[i].len);
+		int rc =
+			qc_child_write(q, c->bytes + c->part[i].at, c->part[i].off, c->part[i].len);
 
 		if (rc)
 			return rc;
@@ -233,7 +234,8 @@ int qc_child_flush(struct qcow2 *q)
 }
 
 /* Steps 1 to 3 without the lock, after the copies were made */
-static int write_out(struct qcow2 *q, const struct copy *l2, const struct copy *l1, bool *flush_failed)
+static int write_out(struct qcow2 *q, const struct copy *l2, const struct copy *l1,
+		     bool *flush_failed)
 {
 	int rc;
 
@@ -289,7 +291,8 @@ static int commit_locked(struct qcow2 *q)
 		/* After a failed flush the kernel may have dropped what was dirty: what we know
 		 * of the disk may be wrong, and only a new open can tell */
 		if (flush_failed && !q->failed) {
-			log_error(q->img.log, "qcow2: a flush failed: %s; the image is not written any more",
+			log_error(q->img.log,
+				  "qcow2: a flush failed: %s; the image is not written any more",
 				  strerrordesc_np(-rc));
 			q->failed = -EIO;
 		}

@@ -14,7 +14,9 @@
 
 static int inflate_raw(const u8 *in, u64 in_len, u8 *out, u64 out_len)
 {
-	z_stream z = { .next_in = (u8 *)in, .avail_in = (uInt)in_len, .next_out = out,
+	z_stream z = { .next_in = (u8 *)in,
+		       .avail_in = (uInt)in_len,
+		       .next_out = out,
 		       .avail_out = (uInt)out_len };
 	int rc;
 

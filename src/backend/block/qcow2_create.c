@@ -28,10 +28,12 @@ static int make_plan(const struct qcow2_create *c, struct plan *p, struct hk_err
 	u64 per_l1;
 
 	if (bits < 9 || bits > 21)
-		return err_set(err, -EINVAL, "clusters of %u bytes: a power of two from 512 to 2 MiB",
+		return err_set(err, -EINVAL,
+			       "clusters of %u bytes: a power of two from 512 to 2 MiB",
 			       c->cluster_bytes);
 	if (order < 0 || order > 6 || (version == 2 && order != 4))
-		return err_set(err, -EINVAL, "refcounts of %u bits: a power of two up to 64; version 2: 16",
+		return err_set(err, -EINVAL,
+			       "refcounts of %u bits: a power of two up to 64; version 2: 16",
 			       c->refcount_bits);
 	if (version != 2 && version != 3)
 		return err_set(err, -EINVAL, "qcow2 version %u: 2 or 3", version);
@@ -79,7 +81,8 @@ static int write_refs(struct img *child, const struct plan *p, u8 *buf)
 			u64 b = t * (p->cluster / 8) + i;
 
 			if (b < p->blocks)
-				store_le64(buf + i * 8, __builtin_bswap64((1 + p->table + b) << p->cluster_bits));
+				store_le64(buf + i * 8, __builtin_bswap64((1 + p->table + b)
+									  << p->cluster_bits));
 		}
 		rc = put(child, buf, (1 + t) << p->cluster_bits, p->cluster);
 	}
@@ -95,7 +98,8 @@ static int write_refs(struct img *child, const struct plan *p, u8 *buf)
 	return rc;
 }
 
-static int fill_header(const struct qcow2_create *c, const struct plan *p, u8 *buf, struct hk_err *err)
+static int fill_header(const struct qcow2_create *c, const struct plan *p, u8 *buf,
+		       struct hk_err *err)
 {
 	unsigned version = c->version ? c->version : 3;
 	struct qc_header_w h = {
@@ -118,7 +122,8 @@ static int fill_header(const struct qcow2_create *c, const struct plan *p, u8 *b
 		const char *format = c->backing_format ? c->backing_format : "";
 		u64 len = strlen(c->backing_file), flen = strlen(format);
 
-		if (!len || len > QC_MAX_BACKING_NAME || at + 16 + ALIGN_UP(flen, 8) + len > p->cluster)
+		if (!len || len > QC_MAX_BACKING_NAME ||
+		    at + 16 + ALIGN_UP(flen, 8) + len > p->cluster)
 			return err_set(err, -ENAMETOOLONG, "the backing file's name is too long");
 		store_le32(buf + at, __builtin_bswap32(EXT_BACKING_FORMAT));
 		store_le32(buf + at + 4, __builtin_bswap32((u32)flen));
@@ -141,7 +146,8 @@ int qcow2_create(struct img *child, const struct qcow2_create *c, struct hk_err 
 	if (rc)
 		return rc;
 	if (p.cluster < child->logical)
-		return err_set(err, -EINVAL, "clusters of %llu bytes, but the file's sectors have %u",
+		return err_set(err, -EINVAL,
+			       "clusters of %llu bytes, but the file's sectors have %u",
 			       (unsigned long long)p.cluster, child->logical);
 	if (posix_memalign((void **)&buf, 4096, p.cluster))
 		return err_set(err, -ENOMEM, "out of memory");
@@ -184,8 +190,9 @@ static int grow_l1_locked(struct qcow2 *q, u64 entries)
 	units = (clusters << q->hdr.cluster_bits) / q->unit + 1;
 	l1 = calloc(1, clusters << q->hdr.cluster_bits);
 	dirty = calloc((units + 63) / 64, 8);
-	rc = !l1 || !dirty || posix_memalign((void **)&w, 4096, clusters << q->hdr.cluster_bits) ?
-	     -ENOMEM : qc_meta_mark_locked(q, off, clusters, true);
+	rc = !l1 || !dirty || posix_memalign((void **)&w, 4096, clusters << q->hdr.cluster_bits)
+		     ? -ENOMEM
+		     : qc_meta_mark_locked(q, off, clusters, true);
 	if (!rc) {
 		memcpy(l1, q->l1, q->hdr.l1_size * 8ull);
 		memset(w, 0, clusters << q->hdr.cluster_bits);

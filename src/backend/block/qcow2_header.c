@@ -56,23 +56,27 @@ static int parse_numbers(struct qc_header *h, const struct qc_header_w *w, struc
 
 static int check_features(const struct qc_header *h, struct hk_err *err)
 {
-	u64 unknown = h->incompat & ~(u64)(QC_INCOMPAT_DIRTY | QC_INCOMPAT_CORRUPT |
-					   QC_INCOMPAT_DATA_FILE | QC_INCOMPAT_COMPRESSION |
-					   QC_INCOMPAT_EXTENDED_L2);
+	u64 unknown = h->incompat &
+		      ~(u64)(QC_INCOMPAT_DIRTY | QC_INCOMPAT_CORRUPT | QC_INCOMPAT_DATA_FILE |
+			     QC_INCOMPAT_COMPRESSION | QC_INCOMPAT_EXTENDED_L2);
 
 	if (unknown)
-		return err_set(err, -ENOTSUP, "uses features that are not known here (incompatible bits 0x%llx)",
+		return err_set(err, -ENOTSUP,
+			       "uses features that are not known here (incompatible bits 0x%llx)",
 			       (unsigned long long)unknown);
 	if (h->incompat & QC_INCOMPAT_DATA_FILE)
-		return err_set(err, -ENOTSUP, "keeps its data in another file, which is not supported");
+		return err_set(err, -ENOTSUP,
+			       "keeps its data in another file, which is not supported");
 	if (h->incompat & QC_INCOMPAT_EXTENDED_L2)
-		return err_set(err, -ENOTSUP, "has extended L2 entries (subclusters), which are not supported");
+		return err_set(err, -ENOTSUP,
+			       "has extended L2 entries (subclusters), which are not supported");
 	if (h->crypt_method)
 		return err_set(err, -ENOTSUP, "is encrypted, which is not supported");
 	if (h->compression > 1)
 		return err_set(err, -ENOTSUP, "compression type %u is not known", h->compression);
 	if (!(h->incompat & QC_INCOMPAT_COMPRESSION) != !h->compression)
-		return err_set(err, -EINVAL, "compression type and feature bit contradict each other");
+		return err_set(err, -EINVAL,
+			       "compression type and feature bit contradict each other");
 	return 0;
 }
 
@@ -88,21 +92,24 @@ static int check_places(const struct qc_header *h, u64 file_bytes, struct hk_err
 	if (h->l1_size > QC_MAX_L1_BYTES / 8)
 		return err_set(err, -EFBIG, "an L1 table of %u entries", h->l1_size);
 	if (h->l1_size < l1_need)
-		return err_set(err, -EINVAL, "an L1 table of %u entries is too short for %llu bytes",
-			       h->l1_size, (unsigned long long)h->size_bytes);
+		return err_set(err, -EINVAL,
+			       "an L1 table of %u entries is too short for %llu bytes", h->l1_size,
+			       (unsigned long long)h->size_bytes);
 	if (h->l1_off % cluster || (h->l1_size && !h->l1_off) ||
 	    !range_ok(h->l1_off, h->l1_size * 8ull, ALIGN_UP(file_bytes, cluster)))
 		return err_set(err, -EINVAL, "the L1 table lies outside of the file");
-	if (!h->reftable_clusters || h->reftable_clusters > QC_MAX_REFTABLE_BYTES >> h->cluster_bits)
-		return err_set(err, -EINVAL, "a refcount table of %u clusters", h->reftable_clusters);
+	if (!h->reftable_clusters ||
+	    h->reftable_clusters > QC_MAX_REFTABLE_BYTES >> h->cluster_bits)
+		return err_set(err, -EINVAL, "a refcount table of %u clusters",
+			       h->reftable_clusters);
 	if (h->reftable_off % cluster || !h->reftable_off ||
 	    !range_ok(h->reftable_off, (u64)h->reftable_clusters << h->cluster_bits,
 		      ALIGN_UP(file_bytes, cluster)))
 		return err_set(err, -EINVAL, "the refcount table lies outside of the file");
 	if (h->num_snapshots > QC_MAX_SNAPSHOTS)
 		return err_set(err, -EFBIG, "%u snapshots", h->num_snapshots);
-	if (h->num_snapshots && (h->snapshots_off % cluster || !h->snapshots_off ||
-				 h->snapshots_off >= file_bytes))
+	if (h->num_snapshots &&
+	    (h->snapshots_off % cluster || !h->snapshots_off || h->snapshots_off >= file_bytes))
 		return err_set(err, -EINVAL, "the snapshot table lies outside of the file");
 	return 0;
 }
@@ -126,9 +133,10 @@ static int parse_rest(struct qc_header *h, const struct qc_header_w *w, const u8
 	u64 end = name_off ? name_off : have;
 
 	if (name_off) {
-		if (!name_len || name_len > QC_MAX_BACKING_NAME || !range_ok(name_off, name_len, have) ||
-		    name_off < at)
-			return err_set(err, -EINVAL, "the backing file's name lies outside of the header");
+		if (!name_len || name_len > QC_MAX_BACKING_NAME ||
+		    !range_ok(name_off, name_len, have) || name_off < at)
+			return err_set(err, -EINVAL,
+				       "the backing file's name lies outside of the header");
 		memcpy(h->backing_file, head + name_off, name_len);
 		if (memchr(h->backing_file, 0, name_len))
 			return err_set(err, -EINVAL, "the backing file's name has a zero byte");
@@ -141,10 +149,12 @@ static int parse_rest(struct qc_header *h, const struct qc_header_w *w, const u8
 		if (type == EXT_END)
 			break;
 		if (!range_ok(at, len, end))
-			return err_set(err, -EINVAL, "a header extension lies outside of the header");
+			return err_set(err, -EINVAL,
+				       "a header extension lies outside of the header");
 		if (type == EXT_BACKING_FORMAT) {
 			if (len >= sizeof(h->backing_format))
-				return err_set(err, -EINVAL, "the backing file's format has %u letters", len);
+				return err_set(err, -EINVAL,
+					       "the backing file's format has %u letters", len);
 			memcpy(h->backing_format, head + at, len);
 			h->backing_format[len] = '\0';
 		} else if (type == EXT_BITMAPS) {
@@ -168,7 +178,8 @@ int qc_header_read(struct img *child, struct qc_header *h, struct hk_err *err)
 	memset(h, 0, sizeof(*h));
 	memset(&w, 0, sizeof(w));
 	if (file < QC_V2_HEADER)
-		return err_set(err, -EINVAL, "not a qcow2 image (%llu bytes)", (unsigned long long)file);
+		return err_set(err, -EINVAL, "not a qcow2 image (%llu bytes)",
+			       (unsigned long long)file);
 	rc = img_pread(child, &w, 0, MIN(file, sizeof(w)));
 	if (rc)
 		return err_set(err, rc, "cannot read the header: %s", strerrordesc_np(-rc));

@@ -92,7 +92,8 @@ static void fill(const struct iovec *iov, unsigned n, u64 at, const u8 *from, u6
 
 /* ------------------------------------------------------------------- read */
 
-static int read_backing(struct qcow2 *q, const struct iovec *iov, unsigned n, u64 at, u64 off, u64 len)
+static int read_backing(struct qcow2 *q, const struct iovec *iov, unsigned n, u64 at, u64 off,
+			u64 len)
 {
 	u64 have = 0;
 
@@ -127,7 +128,8 @@ static int read_packed(struct qcow2 *q, const struct qc_map *m, const struct iov
 	return rc;
 }
 
-static int read_data(struct qcow2 *q, const struct iovec *iov, unsigned n, u64 at, u64 host, u64 len)
+static int read_data(struct qcow2 *q, const struct iovec *iov, unsigned n, u64 at, u64 host,
+		     u64 len)
 {
 	struct iovec part[64];
 
@@ -150,13 +152,15 @@ int qcow2_preadv(struct img *i, const struct iovec *iov, unsigned n, u64 off, u6
 	struct qcow2 *q = qcow2_of(i);
 
 	for (u64 done = 0; done < len;) {
-		u64 at = off + done, first = at >> q->hdr.cluster_bits, in = at & (q->cluster - 1), part;
+		u64 at = off + done, first = at >> q->hdr.cluster_bits, in = at & (q->cluster - 1),
+		    part;
 		struct qc_map m;
 		unsigned gen;
 		int rc;
 
 		pthread_mutex_lock(&q->lock);
-		rc = qc_lookup_locked(q, first, ((off + len - 1) >> q->hdr.cluster_bits) - first + 1, &m);
+		rc = qc_lookup_locked(q, first,
+				      ((off + len - 1) >> q->hdr.cluster_bits) - first + 1, &m);
 		gen = qc_io_begin_locked(q);
 		pthread_mutex_unlock(&q->lock);
 		part = rc ? 0 : MIN(len - done, (m.num << q->hdr.cluster_bits) - in);
@@ -222,10 +226,10 @@ static int write_in_place(struct qcow2 *q, const struct iovec *iov, unsigned n, 
 struct move {
 	const struct iovec *iov; /* NULL: zeros */
 	unsigned n;
-	u64 at;			 /* in iov */
-	u64 off, len;		 /* guest bytes */
-	u64 host;		 /* first new cluster */
-	bool virgin;		 /* reads zeros already */
+	u64 at;	      /* in iov */
+	u64 off, len; /* guest bytes */
+	u64 host;     /* first new cluster */
+	bool virgin;  /* reads zeros already */
 };
 
 /* What was in [off, off + len), less than a cluster of it, goes to @host */
@@ -351,8 +355,8 @@ static u64 alike(struct qcow2 *q, u64 first, u64 max, struct qc_map *m, int *rc)
 }
 
 /* @iov NULL: zeros */
-static int write_some(struct qcow2 *q, const struct iovec *iov, unsigned n, u64 at, u64 off, u64 len,
-		      u64 *done)
+static int write_some(struct qcow2 *q, const struct iovec *iov, unsigned n, u64 at, u64 off,
+		      u64 len, u64 *done)
 {
 	u64 first = off >> q->hdr.cluster_bits, in = off & (q->cluster - 1), num;
 	u64 max = ((off + len - 1) >> q->hdr.cluster_bits) - first + 1;
@@ -372,7 +376,10 @@ static int write_some(struct qcow2 *q, const struct iovec *iov, unsigned n, u64 
 		if (m.what == QC_DATA && m.copied)
 			break;
 		if (!under_way_locked(q, first, num)) {
-			struct move w = { .iov = iov, .n = n, .at = at, .off = off,
+			struct move w = { .iov = iov,
+					  .n = n,
+					  .at = at,
+					  .off = off,
 					  .len = MIN(len, (num << q->hdr.cluster_bits) - in) };
 
 			rc = write_moved_locked(q, &w, num);
@@ -388,8 +395,8 @@ static int write_some(struct qcow2 *q, const struct iovec *iov, unsigned n, u64 
 	*done = MIN(len, (num << q->hdr.cluster_bits) - in);
 	gen = qc_io_begin_locked(q);
 	pthread_mutex_unlock(&q->lock);
-	rc = iov ? write_in_place(q, iov, n, at, m.host + in, *done) :
-		   write_zeros_at(q, m.host + in, *done);
+	rc = iov ? write_in_place(q, iov, n, at, m.host + in, *done)
+		 : write_zeros_at(q, m.host + in, *done);
 	pthread_mutex_lock(&q->lock);
 	qc_io_end_locked(q, gen);
 out:
@@ -492,7 +499,8 @@ static int zero_range(struct qcow2 *q, u64 off, u64 len, bool unmap)
 		pthread_mutex_lock(&q->lock);
 		rc = zero_cluster_locked(q, c, unmap);
 		/* Large stretches of nothing are passed in one step */
-		if (!rc && !q->backed && !qc_lookup_locked(q, c, last - c, &m) && m.what == QC_NOTHING)
+		if (!rc && !q->backed && !qc_lookup_locked(q, c, last - c, &m) &&
+		    m.what == QC_NOTHING)
 			c += m.num - 1;
 		pthread_mutex_unlock(&q->lock);
 	}

@@ -33,13 +33,20 @@
 u64 qc_refs_load(const u8 *block, unsigned order, u64 i)
 {
 	switch (order) {
-	case 0: return block[i / 8] >> (i % 8) & 1;
-	case 1: return block[i / 4] >> (2 * (i % 4)) & 3;
-	case 2: return block[i / 2] >> (4 * (i % 2)) & 15;
-	case 3: return block[i];
-	case 4: return __builtin_bswap16(load_le16(block + 2 * i));
-	case 5: return __builtin_bswap32(load_le32(block + 4 * i));
-	default: return __builtin_bswap64(load_le64(block + 8 * i));
+	case 0:
+		return block[i / 8] >> (i % 8) & 1;
+	case 1:
+		return block[i / 4] >> (2 * (i % 4)) & 3;
+	case 2:
+		return block[i / 2] >> (4 * (i % 2)) & 15;
+	case 3:
+		return block[i];
+	case 4:
+		return __builtin_bswap16(load_le16(block + 2 * i));
+	case 5:
+		return __builtin_bswap32(load_le32(block + 4 * i));
+	default:
+		return __builtin_bswap64(load_le64(block + 8 * i));
 	}
 }
 
@@ -52,13 +59,21 @@ void qc_refs_store(u8 *block, unsigned order, u64 i, u64 v)
 	case 1:
 	case 2:
 		shift = (unsigned)(i << order) % 8;
-		block[(i << order) / 8] &= (u8)~(((1u << (1 << order)) - 1) << shift);
+		block[(i << order) / 8] &= (u8) ~(((1u << (1 << order)) - 1) << shift);
 		block[(i << order) / 8] |= (u8)(v << shift);
 		break;
-	case 3: block[i] = (u8)v; break;
-	case 4: store_le16(block + 2 * i, __builtin_bswap16((u16)v)); break;
-	case 5: store_le32(block + 4 * i, __builtin_bswap32((u32)v)); break;
-	default: store_le64(block + 8 * i, __builtin_bswap64(v)); break;
+	case 3:
+		block[i] = (u8)v;
+		break;
+	case 4:
+		store_le16(block + 2 * i, __builtin_bswap16((u16)v));
+		break;
+	case 5:
+		store_le32(block + 4 * i, __builtin_bswap32((u32)v));
+		break;
+	default:
+		store_le64(block + 8 * i, __builtin_bswap64(v));
+		break;
 	}
 }
 
@@ -373,7 +388,8 @@ static void drop(struct qcow2 *q, u64 cluster)
 		return;
 	n = qc_refs_load(t->data, q->hdr.refcount_order, index_in(q, cluster));
 	if (!n) {
-		qc_corrupt_locked(q, "a cluster in use was not counted", cluster << q->hdr.cluster_bits);
+		qc_corrupt_locked(q, "a cluster in use was not counted",
+				  cluster << q->hdr.cluster_bits);
 		return;
 	}
 	refs_set(q, t, cluster, n - 1);
@@ -442,15 +458,17 @@ void qc_release_locked(struct qcow2 *q)
 		for (size_t k = i; k < end; k++) {
 			u64 n = 0;
 
-			if (!qc_refcount_get_locked(q, f.v[k].off >> q->hdr.cluster_bits, &n) && n == 1 &&
-			    f.v[k].clusters == 1)
+			if (!qc_refcount_get_locked(q, f.v[k].off >> q->hdr.cluster_bits, &n) &&
+			    n == 1 && f.v[k].clusters == 1)
 				punch[np++] = f.v[k];
 			else if (f.v[k].clusters > 1) {
 				u64 c;
 
 				for (c = 0; c < f.v[k].clusters; c++)
-					if (qc_refcount_get_locked(q, (f.v[k].off >> q->hdr.cluster_bits) + c,
-								   &n) || n != 1)
+					if (qc_refcount_get_locked(
+						    q, (f.v[k].off >> q->hdr.cluster_bits) + c,
+						    &n) ||
+					    n != 1)
 						break;
 				if (c == f.v[k].clusters)
 					punch[np++] = f.v[k];
@@ -460,7 +478,8 @@ void qc_release_locked(struct qcow2 *q)
 		for (size_t k = 0; k < np; k++)
 			if (q->img.child->caps & BLK_CAP_DISCARD) {
 				int rc = q->img.child->ops->discard(q->img.child, punch[k].off,
-								    punch[k].clusters << q->hdr.cluster_bits);
+								    punch[k].clusters
+									    << q->hdr.cluster_bits);
 
 				(void)rc; /* space that stays taken is no error */
 			}

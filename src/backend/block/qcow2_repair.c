@@ -32,17 +32,19 @@ static int plan(const struct qcow2 *q, u64 end, struct layout *l)
 	return l->table << q->hdr.cluster_bits > QC_MAX_REFTABLE_BYTES ? -EFBIG : 0;
 }
 
-static u32 count_of(const struct qcow2 *q, const u32 *counts, u64 num, u64 end, const struct layout *l,
-		    u64 c)
+static u32 count_of(const struct qcow2 *q, const u32 *counts, u64 num, u64 end,
+		    const struct layout *l, u64 c)
 {
-	u64 max = q->hdr.refcount_order >= 5 ? UINT32_MAX : (1ull << (1u << q->hdr.refcount_order)) - 1;
+	u64 max = q->hdr.refcount_order >= 5 ? UINT32_MAX
+					     : (1ull << (1u << q->hdr.refcount_order)) - 1;
 
 	if (c >= end && c < end + l->blocks + l->table)
 		return 1;
 	return c < num ? (u32)MIN(counts[c], max) : 0;
 }
 
-static int write_blocks(struct qcow2 *q, const u32 *counts, u64 num, u64 end, const struct layout *l)
+static int write_blocks(struct qcow2 *q, const u32 *counts, u64 num, u64 end,
+			const struct layout *l)
 {
 	u64 per = BIT64(q->refs_bits);
 	u8 *block;

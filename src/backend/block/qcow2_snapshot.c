@@ -36,7 +36,8 @@ int qc_snapshots_read(struct qcow2 *q, struct qc_snapshot **out, u64 *bytes)
 		u64 len;
 		int rc = qc_child_read(q, &w, at, sizeof(w));
 
-		len = sizeof(w) + (u64)be32_get(w.extra_len) + be16_get(w.id_len) + be16_get(w.name_len);
+		len = sizeof(w) + (u64)be32_get(w.extra_len) + be16_get(w.id_len) +
+		      be16_get(w.name_len);
 		s[n].l1_off = be64_get(w.l1_off);
 		s[n].l1_size = be32_get(w.l1_size);
 		if (!rc && (be32_get(w.extra_len) > 1024 || s[n].l1_size > QC_MAX_L1_BYTES / 8 ||

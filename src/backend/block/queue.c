@@ -114,7 +114,8 @@ static bool to_ring(struct blk_priv *p, struct blk_req *req)
 		const struct img *raw = p->img->child ? p->img->child : p->img;
 
 		for (unsigned v = 0; v < req->niov; v++)
-			if (((uintptr_t)req->iov[v].iov_base | req->iov[v].iov_len) % raw->mem_align)
+			if (((uintptr_t)req->iov[v].iov_base | req->iov[v].iov_len) %
+			    raw->mem_align)
 				return false;
 	}
 	if (!p->img->ops->map(p->img, req->off, req->len, req->kind == BLK_WRITE, &fd, &host,
@@ -220,7 +221,8 @@ static int check(struct blk_priv *p, const struct blk_req *req)
 		return -EROFS;
 	if (req->kind == BLK_DISCARD && !(b->caps & BLK_CAP_DISCARD))
 		return -EOPNOTSUPP;
-	if (((req->off | req->len) & (b->logical - 1)) || !range_ok(req->off, req->len, b->size_bytes))
+	if (((req->off | req->len) & (b->logical - 1)) ||
+	    !range_ok(req->off, req->len, b->size_bytes))
 		return -EINVAL;
 	if (req->kind == BLK_READ || req->kind == BLK_WRITE) {
 		u64 sum = 0;
@@ -404,7 +406,8 @@ static unsigned reap(struct blk_priv *p)
 		list_del(&req->job.link);
 		pthread_mutex_unlock(&p->lock);
 		n++;
-		if (req->kind >= BLK_NUM_KINDS || (req->kind == BLK_FLUSH && list_empty(&req->link)))
+		if (req->kind >= BLK_NUM_KINDS ||
+		    (req->kind == BLK_FLUSH && list_empty(&req->link)))
 			give_back(p, req, req->rc);
 		else
 			complete(p, req, req->rc);

@@ -95,8 +95,8 @@ static int io_direct(struct raw_img *r, const struct iovec *iov, unsigned n, u64
 	for (u64 done = 0; done < len;) {
 		struct iovec part[64];
 		unsigned m = rest_of(iov, n, done, len, part, ARRAY_LEN(part));
-		ssize_t got = write ? pwritev(r->fd, part, m, (off_t)(off + done)) :
-				      preadv(r->fd, part, m, (off_t)(off + done));
+		ssize_t got = write ? pwritev(r->fd, part, m, (off_t)(off + done))
+				    : preadv(r->fd, part, m, (off_t)(off + done));
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -233,7 +233,8 @@ static int raw_write_zeroes(struct img *i, u64 off, u64 len, bool unmap)
 	if (unmap && (i->caps & BLK_CAP_DISCARD))
 		rc = raw_fallocate(r, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
 	if (rc == -EOPNOTSUPP)
-		rc = raw_fallocate(r, FALLOC_FL_ZERO_RANGE | (r->growable ? 0 : FALLOC_FL_KEEP_SIZE),
+		rc = raw_fallocate(r,
+				   FALLOC_FL_ZERO_RANGE | (r->growable ? 0 : FALLOC_FL_KEEP_SIZE),
 				   off, len);
 	return rc;
 }
@@ -301,9 +302,7 @@ static bool raw_map(struct img *i, u64 off, u64 len, bool write, int *fd, u64 *h
 	return true;
 }
 
-static void raw_unmap(struct img *i, unsigned token)
-{
-}
+static void raw_unmap(struct img *i, unsigned token) {}
 
 static void raw_close(struct img *i)
 {
@@ -353,7 +352,8 @@ static u64 sysfs_number(const struct stat *st, const char *what)
 static int open_file(struct raw_img *r, const struct img_cfg *cfg, struct hk_err *err)
 {
 	/* O_NONBLOCK: a FIFO must not make us wait for its other end */
-	int flags = O_CLOEXEC | O_NONBLOCK | (cfg->o_sync ? O_SYNC : 0) | (cfg->direct ? O_DIRECT : 0);
+	int flags = O_CLOEXEC | O_NONBLOCK | (cfg->o_sync ? O_SYNC : 0) |
+		    (cfg->direct ? O_DIRECT : 0);
 
 	r->img.read_only = cfg->read_only;
 	r->fd = open(cfg->path, flags | (cfg->read_only ? O_RDONLY : O_RDWR));
@@ -363,10 +363,12 @@ static int open_file(struct raw_img *r, const struct img_cfg *cfg, struct hk_err
 		r->img.read_only = true;
 	}
 	if (r->fd < 0 && errno == EINVAL && cfg->direct)
-		return err_set(err, -EINVAL, "%s: its file system has no direct I/O (buffered=1 does without)",
+		return err_set(err, -EINVAL,
+			       "%s: its file system has no direct I/O (buffered=1 does without)",
 			       cfg->path);
 	if (r->fd < 0)
-		return err_set(err, -errno, "cannot open %s: %s", cfg->path, strerrordesc_np(errno));
+		return err_set(err, -errno, "cannot open %s: %s", cfg->path,
+			       strerrordesc_np(errno));
 	return 0;
 }
 
@@ -385,12 +387,13 @@ static void device_limits(struct raw_img *r, const struct stat *st)
 static void file_limits(struct raw_img *r, const struct stat *st)
 {
 	u32 blk = st->st_blksize >= 512 && st->st_blksize <= 65536 &&
-		  !(st->st_blksize & (st->st_blksize - 1)) ? (u32)st->st_blksize : 4096;
+				  !(st->st_blksize & (st->st_blksize - 1))
+			  ? (u32)st->st_blksize
+			  : 4096;
 
 	/* Beyond the end nothing is there to lose, so asking costs nothing */
-	if (!r->img.read_only &&
-	    !raw_fallocate(r, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			   ALIGN_UP((u64)st->st_size, 1 << 20), 1 << 20)) {
+	if (!r->img.read_only && !raw_fallocate(r, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+						ALIGN_UP((u64)st->st_size, 1 << 20), 1 << 20)) {
 		r->img.caps |= BLK_CAP_DISCARD | BLK_CAP_DISCARD_ZEROES | BLK_CAP_WRITE_ZEROES;
 		r->img.max_discard = 1ull << 30;
 	}
@@ -436,7 +439,8 @@ static int look_at(struct raw_img *r, const struct img_cfg *cfg, struct hk_err *
 	u64 size;
 
 	if (fstat(r->fd, &st))
-		return err_set(err, -errno, "cannot look at %s: %s", cfg->path, strerrordesc_np(errno));
+		return err_set(err, -errno, "cannot look at %s: %s", cfg->path,
+			       strerrordesc_np(errno));
 	if (S_ISBLK(st.st_mode)) {
 		if (ioctl(r->fd, BLKGETSIZE64, &size) || ioctl(r->fd, BLKSSZGET, &ssz))
 			return err_set(err, -errno, "cannot ask for the size of %s: %s", cfg->path,

@@ -45,14 +45,16 @@ static void docker_s_qcow_string_is_understood(void **s)
 {
 	struct blk_cfg c;
 
-	good(&c, "file:///Users/x/my%20disk.qcow2?sync=os&buffered=1,format=qcow,"
-		 "qcow-config=discard=true;compact_after_unmaps=262144;keep_erased=262144;runtime_asserts=false");
+	good(&c,
+	     "file:///Users/x/my%20disk.qcow2?sync=os&buffered=1,format=qcow,"
+	     "qcow-config=discard=true;compact_after_unmaps=262144;keep_erased=262144;runtime_asserts=false");
 	assert_string_equal(c.img.path, "/Users/x/my disk.qcow2");
 	assert_int_equal(c.img.format, IMG_QCOW2);
 	assert_int_equal(c.img.sync, IMG_SYNC_OS);
 	assert_false(c.img.direct || c.img.no_discard);
 	blk_cfg_fini(&c);
-	good(&c, "file:///d?sync=drive&buffered=0&lock=0,format=qcow,qcow-config=discard=false;check_on_connect=false");
+	good(&c,
+	     "file:///d?sync=drive&buffered=0&lock=0,format=qcow,qcow-config=discard=false;check_on_connect=false");
 	assert_int_equal(c.img.sync, IMG_SYNC_FULL);
 	assert_true(c.img.direct && c.img.no_lock && c.img.no_discard && c.img.no_check);
 	blk_cfg_fini(&c);
@@ -65,11 +67,12 @@ static void every_option_is_taken(void **s)
 {
 	struct blk_cfg c;
 
-	good(&c, "d,ro,sync,nocache,sync=none,sectorsize=512/4096,format=qcow2,serial=ABC,on-error=pause,"
-		 "bps=20m,bps-burst=1g,iops=500,iops-burst=1000,aio=threads,backing=allow,backing-dir=/b,"
-		 "discard=off,lock=off,check=off");
-	assert_true(c.img.read_only && c.img.o_sync && c.img.direct && c.img.no_discard && c.img.no_lock &&
-		    c.img.no_check && c.img.backing_allow);
+	good(&c,
+	     "d,ro,sync,nocache,sync=none,sectorsize=512/4096,format=qcow2,serial=ABC,on-error=pause,"
+	     "bps=20m,bps-burst=1g,iops=500,iops-burst=1000,aio=threads,backing=allow,backing-dir=/b,"
+	     "discard=off,lock=off,check=off");
+	assert_true(c.img.read_only && c.img.o_sync && c.img.direct && c.img.no_discard &&
+		    c.img.no_lock && c.img.no_check && c.img.backing_allow);
 	assert_int_equal(c.img.sync, IMG_SYNC_NONE);
 	assert_int_equal(c.img.logical, 512);
 	assert_int_equal(c.img.physical, 4096);

@@ -25,7 +25,7 @@ struct kind {
 	enum { RAW, MEM, QCOW2 } type;
 	struct qcow2_create c; /* QCOW2; size is filled in */
 	u64 size;
-	bool backed;		/* on a file of pattern, shorter than the disk */
+	bool backed; /* on a file of pattern, shorter than the disk */
 };
 
 static const struct kind kinds[] = {
@@ -34,13 +34,25 @@ static const struct kind kinds[] = {
 	{ "qcow2", QCOW2, { 0 }, 3 * MIB, false },
 	{ "qcow2 of 512-byte clusters", QCOW2, { .cluster_bytes = 512 }, 1 * MIB, false },
 	{ "qcow2 v2", QCOW2, { .version = 2, .cluster_bytes = 4096 }, 2 * MIB, false },
-	{ "qcow2 refcounts of 1 bit", QCOW2, { .cluster_bytes = 1024, .refcount_bits = 1 }, 2 * MIB, false },
-	{ "qcow2 refcounts of 64 bits", QCOW2, { .cluster_bytes = 512, .refcount_bits = 64 }, 2 * MIB, false },
+	{ "qcow2 refcounts of 1 bit",
+	  QCOW2,
+	  { .cluster_bytes = 1024, .refcount_bits = 1 },
+	  2 * MIB,
+	  false },
+	{ "qcow2 refcounts of 64 bits",
+	  QCOW2,
+	  { .cluster_bytes = 512, .refcount_bits = 64 },
+	  2 * MIB,
+	  false },
 	{ "qcow2 of 2 MiB clusters", QCOW2, { .cluster_bytes = 2 * MIB }, 9 * MIB, false },
 	{ "qcow2 that ends within a cluster", QCOW2, { 0 }, 3 * MIB + 512 * 5, false },
 	{ "qcow2 on a backing file", QCOW2, { 0 }, 3 * MIB, true },
 	{ "qcow2 v2 on a backing file", QCOW2, { .version = 2 }, 3 * MIB, true },
-	{ "qcow2 small clusters on a backing file", QCOW2, { .cluster_bytes = 2048 }, 2 * MIB, true },
+	{ "qcow2 small clusters on a backing file",
+	  QCOW2,
+	  { .cluster_bytes = 2048 },
+	  2 * MIB,
+	  true },
 };
 
 struct rig {
@@ -57,7 +69,9 @@ static u8 base_byte(u64 at)
 
 static void open_img(struct rig *r)
 {
-	struct img_cfg cfg = { .path = r->path, .backing_allow = true, .sync = IMG_SYNC_NONE,
+	struct img_cfg cfg = { .path = r->path,
+			       .backing_allow = true,
+			       .sync = IMG_SYNC_NONE,
 			       .format = r->kind->type == QCOW2 ? IMG_QCOW2 : IMG_RAW };
 	struct hk_err err = { "" };
 
@@ -161,7 +175,8 @@ static void check(struct rig *r, u64 max_leaks)
 	assert_int_equal(r->img->ops->check(r->img, 0, &rep), 0);
 	if (rep.corruptions || rep.leaks > max_leaks)
 		fail_msg("%s: %llu errors, %llu leaks\n%s", r->kind->name,
-			 (unsigned long long)rep.corruptions, (unsigned long long)rep.leaks, text.s);
+			 (unsigned long long)rep.corruptions, (unsigned long long)rep.leaks,
+			 text.s);
 	strbuf_fini(&text);
 }
 
@@ -197,8 +212,8 @@ static void random_op(struct rig *r, u64 *seed)
 		memset(buf, 0xcc, len);
 		assert_int_equal(img_pread(r->img, buf, off, len), 0);
 		if (memcmp(buf, r->model + off, len))
-			fail_msg("%s: %llu bytes at %llu differ", r->kind->name, (unsigned long long)len,
-				 (unsigned long long)off);
+			fail_msg("%s: %llu bytes at %llu differ", r->kind->name,
+				 (unsigned long long)len, (unsigned long long)off);
 		free(buf);
 	} else if (what < 80) {
 		int rc = img_discard(r->img, off, len);
@@ -272,7 +287,8 @@ static void a_read_only_image_is_not_written(void **s)
 
 	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
 		struct rig r;
-		struct img_cfg cfg = { .backing_allow = true, .read_only = true,
+		struct img_cfg cfg = { .backing_allow = true,
+				       .read_only = true,
 				       .format = kinds[k].type == QCOW2 ? IMG_QCOW2 : IMG_RAW };
 
 		if (kinds[k].type == MEM)
@@ -354,7 +370,9 @@ static void threads_with_sectors_of_their_own_do_not_disturb_each_other(void **s
 		for (unsigned i = 0; i < THREADS; i++) {
 			u64 sectors = kinds[k].size / 512;
 
-			w[i] = (struct worker){ .r = &r, .n = i, .from = sectors * i / THREADS * 512,
+			w[i] = (struct worker){ .r = &r,
+						.n = i,
+						.from = sectors * i / THREADS * 512,
 						.to = sectors * (i + 1) / THREADS * 512 };
 			assert_int_equal(pthread_create(&t[i], NULL, work, &w[i]), 0);
 		}
@@ -426,7 +444,8 @@ static void extents_say_where_zeros_are(void **s)
 			enum img_extent what;
 			u64 run;
 
-			assert_int_equal(img_extent(r.img, off, kinds[k].size - off, &what, &run), 0);
+			assert_int_equal(img_extent(r.img, off, kinds[k].size - off, &what, &run),
+					 0);
 			assert_true(run > 0 && run <= kinds[k].size - off);
 			for (u64 i = off; what == IMG_EXTENT_ZERO && i < off + run; i++)
 				assert_int_equal(r.model[i], 0);

@@ -110,21 +110,23 @@ static int rec_discard(struct img *i, u64 off, u64 len)
 	return rc;
 }
 
-static void rec_close(struct img *i)
-{
-}
+static void rec_close(struct img *i) {}
 
 static const struct img_ops rec_ops = {
-	.name = "recorder", .preadv = rec_preadv, .pwritev = rec_pwritev, .flush = rec_flush,
-	.discard = rec_discard, .close = rec_close,
+	.name = "recorder",
+	.preadv = rec_preadv,
+	.pwritev = rec_pwritev,
+	.flush = rec_flush,
+	.discard = rec_discard,
+	.close = rec_close,
 };
 
 /* --------------------------------------------------------------- guest */
 
 /* What one guest request did to a sector */
 struct change {
-	unsigned op;	    /* stamp; NO_OP = zeros */
-	size_t start, end;  /* of the request, on the tape */
+	unsigned op;	   /* stamp; NO_OP = zeros */
+	size_t start, end; /* of the request, on the tape */
 };
 
 struct sector {
@@ -167,7 +169,8 @@ static void stamp(u8 *p, u64 sector, unsigned op)
 		return;
 	}
 	for (unsigned i = 0; i < SECTOR / 8; i++) {
-		u64 v = ((u64)op << 32 | sector) * 0x9e3779b97f4a7c15ull + i * (i ? 0x1234567ull : 0);
+		u64 v = ((u64)op << 32 | sector) * 0x9e3779b97f4a7c15ull +
+			i * (i ? 0x1234567ull : 0);
 
 		memcpy(p + 8 * i, &v, 8);
 	}
@@ -301,7 +304,9 @@ static void record(struct run *r)
 	for (unsigned i = 0; i < r->threads; i++) {
 		u64 sectors = r->size / SECTOR;
 
-		g[i] = (struct guest){ .r = r, .seed = 1 + i + r->ops, .from = sectors * i / r->threads,
+		g[i] = (struct guest){ .r = r,
+				       .seed = 1 + i + r->ops,
+				       .from = sectors * i / r->threads,
 				       .to = sectors * (i + 1) / r->threads };
 		assert_int_equal(pthread_create(&t[i], NULL, guest, &g[i]), 0);
 	}
@@ -410,13 +415,13 @@ static void restart(struct run *r, struct img *m, size_t cut, bool prefix)
 	struct img *i = open_over(r, m, &err);
 
 	if (!i)
-		fail_msg("%s, cut at %zu%s: does not open: %s", r->name, cut, prefix ? "" : " (part)",
-			 err.text);
+		fail_msg("%s, cut at %zu%s: does not open: %s", r->name, cut,
+			 prefix ? "" : " (part)", err.text);
 	assert_int_equal(img_pread(i, buf, 0, r->size), 0);
 	for (u64 s = 0; s < r->size / SECTOR; s++)
 		if (!may_hold(r, s, buf + s * SECTOR, cut, sure))
-			fail_msg("%s, cut at %zu%s: sector %llu holds what it should not", r->name, cut,
-				 prefix ? "" : " (part)", (unsigned long long)s);
+			fail_msg("%s, cut at %zu%s: sector %llu holds what it should not", r->name,
+				 cut, prefix ? "" : " (part)", (unsigned long long)s);
 	/* And it works on */
 	for (unsigned n = 0; n < 4; n++) {
 		u64 s = (cut * 37 + n * 101) % (r->size / SECTOR);
@@ -502,19 +507,37 @@ static void run_fini(struct run *r)
 static void power_may_fail_at_any_point(void **state)
 {
 	struct run runs[] = {
-		{ .name = "4 KiB clusters", .c = { .cluster_bytes = 4096 }, .size = 512 << 10, .threads = 1 },
-		{ .name = "512-byte clusters, refcounts of 64 bits",
-		  .c = { .cluster_bytes = 512, .refcount_bits = 64 }, .size = 256 << 10, .threads = 1 },
-		{ .name = "1 KiB clusters, refcounts of 1 bit",
-		  .c = { .cluster_bytes = 1024, .refcount_bits = 1 }, .size = 256 << 10, .threads = 1 },
-		{ .name = "64 KiB clusters", .c = { 0 }, .size = 1 << 20, .threads = 1 },
-		{ .name = "backing file", .c = { .cluster_bytes = 2048 }, .size = 512 << 10, .threads = 1,
-		  .backed = true },
-		{ .name = "version 2", .c = { .cluster_bytes = 1024, .version = 2 }, .size = 256 << 10,
+		{ .name = "4 KiB clusters",
+		  .c = { .cluster_bytes = 4096 },
+		  .size = 512 << 10,
 		  .threads = 1 },
-		{ .name = "four writers", .c = { .cluster_bytes = 4096 }, .size = 512 << 10, .threads = 4 },
-		{ .name = "four writers, backing file", .c = { .cluster_bytes = 1024 }, .size = 256 << 10,
-		  .threads = 4, .backed = true },
+		{ .name = "512-byte clusters, refcounts of 64 bits",
+		  .c = { .cluster_bytes = 512, .refcount_bits = 64 },
+		  .size = 256 << 10,
+		  .threads = 1 },
+		{ .name = "1 KiB clusters, refcounts of 1 bit",
+		  .c = { .cluster_bytes = 1024, .refcount_bits = 1 },
+		  .size = 256 << 10,
+		  .threads = 1 },
+		{ .name = "64 KiB clusters", .c = { 0 }, .size = 1 << 20, .threads = 1 },
+		{ .name = "backing file",
+		  .c = { .cluster_bytes = 2048 },
+		  .size = 512 << 10,
+		  .threads = 1,
+		  .backed = true },
+		{ .name = "version 2",
+		  .c = { .cluster_bytes = 1024, .version = 2 },
+		  .size = 256 << 10,
+		  .threads = 1 },
+		{ .name = "four writers",
+		  .c = { .cluster_bytes = 4096 },
+		  .size = 512 << 10,
+		  .threads = 4 },
+		{ .name = "four writers, backing file",
+		  .c = { .cluster_bytes = 1024 },
+		  .size = 256 << 10,
+		  .threads = 4,
+		  .backed = true },
 	};
 	bool full = full_run();
 

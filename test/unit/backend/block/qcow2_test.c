@@ -23,7 +23,7 @@
 /* A filter below the format that fails on demand */
 struct fault {
 	struct img img;
-	long writes_left;  /* then `error`; < 0 = for ever */
+	long writes_left; /* then `error`; < 0 = for ever */
 	long flushes_left;
 	int error;
 	unsigned flushes, writes;
@@ -66,13 +66,15 @@ static int f_discard(struct img *i, u64 off, u64 len)
 	return i->child->ops->discard(i->child, off, len);
 }
 
-static void f_close(struct img *i)
-{
-}
+static void f_close(struct img *i) {}
 
 static const struct img_ops fault_ops = {
-	.name = "fault", .preadv = f_preadv, .pwritev = f_pwritev, .flush = f_flush,
-	.discard = f_discard, .close = f_close,
+	.name = "fault",
+	.preadv = f_preadv,
+	.pwritev = f_pwritev,
+	.flush = f_flush,
+	.discard = f_discard,
+	.close = f_close,
 };
 
 static struct img *new_file(u64 size, u32 cluster)
@@ -217,9 +219,10 @@ static void every_single_damaged_byte_is_survived(void **s)
 			u64 n = MIN(d->size_bytes, sizeof(buf));
 
 			/* Good enough to be written, so good after it */
-			if (!img_pwrite(d, buf, 0, n) && !img_flush(d) && !d->ops->check(d, 0, &r) &&
-			    r.corruptions)
-				fail_msg("byte %llu: accepted, then corrupt", (unsigned long long)at);
+			if (!img_pwrite(d, buf, 0, n) && !img_flush(d) &&
+			    !d->ops->check(d, 0, &r) && r.corruptions)
+				fail_msg("byte %llu: accepted, then corrupt",
+					 (unsigned long long)at);
 			rc = img_pread(d, buf, 0, n);
 			img_close(d);
 			memset(buf, 0x3c, sizeof(buf));

@@ -38,10 +38,10 @@ struct gate {
 	struct img img;
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
-	bool closed;	   /* writes wait */
-	unsigned waiting;  /* writes that do */
+	bool closed;	  /* writes wait */
+	unsigned waiting; /* writes that do */
 	unsigned flushes;
-	int fail;	   /* the next writes and flushes return it */
+	int fail; /* the next writes and flushes return it */
 	unsigned fail_times;
 };
 
@@ -104,13 +104,15 @@ static int gate_resize(struct img *i, u64 bytes, struct hk_err *err)
 	return rc;
 }
 
-static void gate_close(struct img *i)
-{
-}
+static void gate_close(struct img *i) {}
 
 static const struct img_ops gate_ops = {
-	.name = "gate", .preadv = gate_preadv, .pwritev = gate_pwritev, .flush = gate_flush,
-	.resize = gate_resize, .close = gate_close,
+	.name = "gate",
+	.preadv = gate_preadv,
+	.pwritev = gate_pwritev,
+	.flush = gate_flush,
+	.resize = gate_resize,
+	.close = gate_close,
 };
 
 static void on_pause(void *m, const char *why)
@@ -269,8 +271,14 @@ static void round_trip(const char *opts)
 	free(rd);
 }
 
-static void what_is_written_is_read_with_io_uring(void **s) { round_trip(""); }
-static void what_is_written_is_read_with_threads(void **s) { round_trip(",aio=threads"); }
+static void what_is_written_is_read_with_io_uring(void **s)
+{
+	round_trip("");
+}
+static void what_is_written_is_read_with_threads(void **s)
+{
+	round_trip(",aio=threads");
+}
 
 static void direct_io_takes_unaligned_memory(void **s)
 {
@@ -376,8 +384,11 @@ static void write_zeroes_works_with_and_without_unmap(void **s)
 
 	for (unsigned flags = 0; flags < 2; flags++) {
 		struct rig r;
-		struct op o = { .req = { .kind = BLK_WRITE_ZEROES, .off = 4096, .len = MIB / 2,
-					 .flags = flags ? BLK_REQ_UNMAP : 0, .done = op_done } };
+		struct op o = { .req = { .kind = BLK_WRITE_ZEROES,
+					 .off = 4096,
+					 .len = MIB / 2,
+					 .flags = flags ? BLK_REQ_UNMAP : 0,
+					 .done = op_done } };
 
 		rig_file(&r, MIB, "");
 		memset(buf, 0x77, MIB);
@@ -611,14 +622,17 @@ static void slot_next(struct rig *r, struct slot *sl, unsigned i, u64 *seed)
 	sl->off = rnd(seed, SLOT_BYTES / 512) * 512;
 	sl->len = (1 + rnd(seed, 60)) * 512;
 	sl->len = MIN(sl->len, SLOT_BYTES - sl->off);
-	sl->kind = what < 4 ? BLK_WRITE : what < 7 ? BLK_READ : what < 8 ? BLK_DISCARD :
-		   what < 9 ? BLK_WRITE_ZEROES : BLK_FLUSH;
+	sl->kind = what < 4   ? BLK_WRITE
+		   : what < 7 ? BLK_READ
+		   : what < 8 ? BLK_DISCARD
+		   : what < 9 ? BLK_WRITE_ZEROES
+			      : BLK_FLUSH;
 	if (sl->kind == BLK_WRITE)
 		for (u64 b = 0; b < sl->len; b++)
 			sl->buf[b] = (u8)(b + sl->left * 5 + i);
 	sl->busy = true;
-	op_start(r, &sl->op, sl->kind, sl->kind == BLK_FLUSH ? 0 : i * (u64)SLOT_BYTES + sl->off, sl->buf,
-		 sl->kind == BLK_FLUSH ? 0 : sl->len);
+	op_start(r, &sl->op, sl->kind, sl->kind == BLK_FLUSH ? 0 : i * (u64)SLOT_BYTES + sl->off,
+		 sl->buf, sl->kind == BLK_FLUSH ? 0 : sl->len);
 }
 
 static void slot_check(struct slot *sl)
@@ -681,7 +695,8 @@ static void many_at_once(const char *opts, bool qcow2)
 	for (unsigned i = 0; i < SLOTS; i++) {
 		if (slot[i].busy)
 			slot_check(&slot[i]);
-		assert_int_equal(op_run(&r, BLK_READ, i * (u64)SLOT_BYTES, slot[i].buf, SLOT_BYTES), 0);
+		assert_int_equal(op_run(&r, BLK_READ, i * (u64)SLOT_BYTES, slot[i].buf, SLOT_BYTES),
+				 0);
 		assert_memory_equal(slot[i].buf, slot[i].model, SLOT_BYTES);
 		free(slot[i].buf);
 		free(slot[i].model);
@@ -689,8 +704,14 @@ static void many_at_once(const char *opts, bool qcow2)
 	rig_end(&r);
 }
 
-static void many_requests_at_once_on_raw(void **s) { many_at_once("", false); }
-static void many_requests_at_once_on_qcow2(void **s) { many_at_once(",sync=none", true); }
+static void many_requests_at_once_on_raw(void **s)
+{
+	many_at_once("", false);
+}
+static void many_requests_at_once_on_qcow2(void **s)
+{
+	many_at_once(",sync=none", true);
+}
 static void many_requests_at_once_on_qcow2_with_threads(void **s)
 {
 	many_at_once(",sync=none,aio=threads", true);
