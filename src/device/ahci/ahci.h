@@ -128,7 +128,6 @@ struct ahci_slot {
 	struct blk_req req;
 	struct ahci_port *port;
 	u8 nr;
-	bool busy;		/* between fetch and finish */
 	u32 epoch;		/* the port's when it was fetched: see slot_live() */
 	enum slot_reply reply;
 
@@ -184,7 +183,8 @@ struct ahci_port {
 	u32 clb, clbu, fb, fbu, is, ie, cmd, tfd, sig, ssts, sctl, serr, sact, ci;
 	/* (L) the command engine */
 	bool engine;		/* the loop is fetching commands now */
-	unsigned in_flight;	/* slots that are busy */
+	u32 busy;		/* slots between fetch and end; a queued one is free in ci before */
+	unsigned in_flight;	/* bits in busy */
 	u32 issued;		/* bit a slot: its command was fetched since its ci bit was set */
 	bool halted;		/* error: nothing is fetched until ST was cleared (6.2.2.1) */
 	bool reset_wanted;	/* COMRESET: when nothing is in flight */

@@ -220,7 +220,8 @@ bool slot_live(const struct ahci_slot *s)
 
 static struct ahci_slot *pick_locked(struct ahci_port *p)
 {
-	u32 want = p->ci & ~p->issued;
+	/* A slot that the guest issues again while its queued command runs has to wait */
+	u32 want = p->ci & ~p->issued & ~p->busy;
 	struct ahci_slot *s;
 	unsigned i;
 
@@ -236,7 +237,7 @@ static struct ahci_slot *pick_locked(struct ahci_port *p)
 	p->in_flight++;
 	p->cmd = (p->cmd & ~PXCMD_CCS) | i << PXCMD_CCS_SHIFT;
 	p->next_slot = (i + 1) % AHCI_SLOTS;
-	s->busy = true;
+	p->busy |= BIT(i);
 	s->epoch = p->epoch;
 	return s;
 }
@@ -247,7 +248,7 @@ static bool end_locked(struct ahci_slot *s)
 	struct ahci_port *p = s->port;
 	bool live = s->epoch == p->epoch;
 
-	s->busy = false;
+	p->busy &= ~BIT(s->nr);
 	p->in_flight--;
 	if (s->reply != REPLY_NCQ)
 		p->exclusive = false;
@@ -295,7 +296,8 @@ static bool admit(struct ahci_slot *s)
 	pthread_mutex_lock(&p->hba->lock);
 	p->commands++;
 	if (!ncq && p->in_flight > 1) {
-		s->busy = ok = false;
+		ok = false;
+		p->busy &= ~BIT(s->nr);
 		p->in_flight--;
 		p->hold = true;
 		p->next_slot = s->nr;

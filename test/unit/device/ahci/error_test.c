@@ -367,6 +367,23 @@ static void queued_and_other_commands_take_turns(void **state)
 				 pattern(i * 4096 + 77));
 }
 
+static void a_slot_issued_again_while_its_command_runs_waits(void **state)
+{
+	struct rig *r = *state;
+	gpa_t at = fake_alloc(r->f, 8192, 4096);
+
+	build_read(r, 6, 0x60, 16, 8, at);
+	for (unsigned i = 0; i < 5; i++) {
+		gahci_issue(r->g, 0x40, 0x40);
+		loop_step(r->f->loop, 0);
+		gahci_issue(r->g, 0x40, 0x40);
+		gahci_issue(r->g, 0x40, 0x40);
+		assert_int_equal(gahci_wait(r->g, 0x40) & 0xff, GOOD);
+		fake_step(r->f);
+	}
+	works(r);
+}
+
 static void nothing_is_stored_after_stop(void **state)
 {
 	struct rig *r = *state;
@@ -496,6 +513,7 @@ int main(void)
 		HD_TEST(command_list_override_clears_busy),
 		HD_TEST(the_link_can_be_off_and_slow),
 		HD_TEST(queued_and_other_commands_take_turns),
+		HD_TEST(a_slot_issued_again_while_its_command_runs_waits),
 		HD_TEST(nothing_is_stored_after_stop),
 		cmocka_unit_test(a_host_that_fails_is_an_error_of_the_disk),
 		HD_TEST(registers_and_completions_may_meet_at_any_moment),
