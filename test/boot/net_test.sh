@@ -24,14 +24,14 @@ initrd=$HK_TMP/initrd
 	-r /bin/net-guest || exit 1
 vm=(--accel "$accel" -c 1 -m 512M)
 
-# Start a server in the background; its first line is "port N"
+# Start a server in the background; its first line is "port N". Sets $port (no subshell: $pids)
 start() { # FILE COMMAND...
 	local file=$1
 	shift
 	"$@" >"$file" 2>&1 &
 	pids+=($!)
 	wait_line "$file" '^port [0-9]+'
-	sed -n 's/^port //p' "$file" | head -n 1
+	port=$(sed -n 's/^port //p' "$file" | head -n 1)
 }
 wait_line() { # FILE PATTERN: at most 60 s
 	local i
@@ -42,8 +42,10 @@ wait_line() { # FILE PATTERN: at most 60 s
 }
 free_port() { "$tool" port | sed 's/port //'; }
 
-http=$(start "$folder/http" "$tool" serve 127.0.0.1 0)
-dns=$(start "$folder/dns" "$tool" dns 127.0.0.1 0)
+start "$folder/http" "$tool" serve 127.0.0.1 0
+http=$port
+start "$folder/dns" "$tool" dns 127.0.0.1 0
+dns=$port
 
 user_with() { # NAME OPTIONS LEGACY-OPTIONS: the whole of user networking
 	local in
