@@ -4,7 +4,7 @@
  * part, down to single sectors. The image must open, check clean but for leaks, hold every
  * guest write that a guest flush covered, and work on.
  *
- * HK_POWERCUT=full: all points, many parts of each, a sample through `qemu-img check` (minutes).
+ * HK_POWERCUT=full: all points, many parts of each, a sample through `qemu-img check`.
  * Otherwise a tenth of it. */
 #include <stdarg.h>
 #include <stddef.h>
