@@ -20,10 +20,14 @@
 #define SC_OFF_RESUME 240
 #define SC_OFF_SELF 248
 
-/* TLB: enter.S looks up the stack's page itself */
+/* TLB and slots of windows: enter.S refills a slot itself */
 #define SC_OFF_TLB 1152
-#define SC_OFF_STACK 256
 #define SC_TLB_INDEX_BITS 12
+#define SC_OFF_STACK 256
+#define SC_OFF_SITE (SC_OFF_TLB + 2 * 32 * (1 << SC_TLB_INDEX_BITS))
+#define SC_SITES_BITS 13
+#define SC_OFF_SITE_NOTE (SC_OFF_SITE + 2 * 16 * (1 << SC_SITES_BITS))
+#define SC_OFF_SITE_PAGES (SC_OFF_SITE_NOTE + 2 * (1 << SC_SITES_BITS))
 
 /* What sc_enter returns besides a struct sc_exit * */
 #define SC_LEFT_DONE 0	/* v->rip and v->rflags are right: go on there */

@@ -44,6 +44,17 @@ struct sc_tlbe {
 #define SC_TLB_ENTRIES (1u << SC_TLB_BITS)
 #define SC_TLBE_GLOBAL BIT(0) /* PTE.G: survives MOV CR3 */
 
+/* Slot of a window (translate/tr_window.c): the page it was in last. Filled from the TLB,
+ * emptied with it (mmu/site.c) */
+struct sc_site {
+	u64 tag;    /* as tag_r or tag_w */
+	u64 addend;
+};
+#define SC_SITES 8192 /* of one kind: the lower half loads, the upper half stores */
+/* Bits of site_note */
+#define SC_SITE_MISSES 0x7f  /* since mmu_site_is_poly was asked last */
+#define SC_SITE_LISTED BIT(7) /* in site_used */
+
 /* Which table: code at CPL 3, or code at CPL 0..2 */
 enum sc_tlb_kind { SC_TLB_KERNEL, SC_TLB_USER, SC_NUM_TLBS };
 
@@ -112,7 +123,7 @@ struct sc_vm {
 #define SC_MODE_USER BIT(0)   /* CPL 3 */
 #define SC_MODE_FPU BIT(1)    /* CR0.EM = CR0.TS = 0, CR4.OSFXSR = 1: x87 and SSE do not fault */
 #define SC_MODE_AVX BIT(2)    /* CR4.OSXSAVE and XCR0.AVX */
-#define SC_MODE_NO_STACK BIT(4) /* not of the vCPU: variant of a block without the stack check */
+#define SC_MODE_SOLO BIT(4)   /* not of the vCPU: variant of a block, each access checked alone */
 #define SC_MODE_64 BIT(3)     /* long mode, CS.L: else only the interpreter runs */
 
 /* A pending exception: what sc_throw recorded */
@@ -144,11 +155,7 @@ struct sc_vcpu {
 	struct sc_block *block;
 	void *resume;
 	u64 self;		/* address of this struct, for "mov gs:self, reg" */
-	struct sc_stack {	/* page that guest rsp points into, for blocks' stack accesses */
-		u64 tag;	/* as tag_w. None: BIT64(63), which only an address that is not
-				 * canonical matches, and addend 0 keeps it so: a host fault */
-		u64 addend;
-	} stack[SC_NUM_TLBS];
+	struct sc_site stack[SC_NUM_TLBS]; /* page that guest rsp points into; its tag is a store tag */
 
 	/* --- architectural state --- */
 	struct x86_segment seg[X86_NUM_SEGS]; /* attr as x86_state.h; CPL = v->cpl */
@@ -184,6 +191,13 @@ struct sc_vcpu {
 
 	/* --- memory --- */
 	struct sc_tlbe tlb[SC_NUM_TLBS][SC_TLB_ENTRIES] ALIGNED(64);
+	struct sc_site site[SC_NUM_TLBS][SC_SITES] ALIGNED(64);
+	u8 site_note[SC_NUM_TLBS][SC_SITES];
+	u64 site_pages[2][64];	/* hashed: pages that slots were filled with; upper half, lower half */
+	u16 site_used[SC_NUM_TLBS][1024]; /* slots that MOV CR3 empties: all but the kernel's of
+					   * global pages in the upper half */
+	u32 site_count[SC_NUM_TLBS]; /* above 1024: too many, empty all */
+	u32 site_time[SC_NUM_TLBS][SC_SITES]; /* TSC / 64 when its misses were counted last */
 	struct sc_ibtc ibtc[SC_NUM_TLBS][SC_IBTC_ENTRIES] ALIGNED(64);
 	u32 ibtc_mode[SC_NUM_TLBS]; /* mode of the blocks in it */
 	u16 ibtc_used[SC_NUM_TLBS][1024]; /* slots filled since the last flush, which clears just these */

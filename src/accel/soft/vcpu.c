@@ -39,9 +39,15 @@ AT_OFFSET(resume, SC_OFF_RESUME);
 AT_OFFSET(self, SC_OFF_SELF);
 AT_OFFSET(stack, SC_OFF_STACK);
 AT_OFFSET(tlb, SC_OFF_TLB);
+AT_OFFSET(site, SC_OFF_SITE);
+AT_OFFSET(site_note, SC_OFF_SITE_NOTE);
+AT_OFFSET(site_pages, SC_OFF_SITE_PAGES);
 _Static_assert(SC_TLB_BITS == SC_TLB_INDEX_BITS && SC_NUM_TLBS == 2 && SC_TLB_USER == 1 &&
-	       SC_MODE_USER == 1 && sizeof(struct sc_tlbe) == 32 && sizeof(struct sc_stack) == 16,
-	       "sc_thunk_stack computes with these");
+	       SC_MODE_USER == 1 && sizeof(struct sc_tlbe) == 32 && sizeof(struct sc_site) == 16 &&
+	       SC_SITES == 1 << SC_SITES_BITS && SC_SITE_LISTED == 0x80 && SC_TLBE_GLOBAL == 1 &&
+	       offsetof(struct sc_site_meta, slot) == 8 && offsetof(struct sc_site_meta, span) == 12 &&
+	       SC_SITE_STORES == 0x8000 && offsetof(struct sc_meta, to_retry) == 4,
+	       "sc_thunk_site computes with these");
 
 static struct sc_vcpu *of(struct accel_vcpu *v)
 {

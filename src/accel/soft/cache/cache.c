@@ -154,7 +154,7 @@ void cache_track_locked(struct sc_vcpu *v, gpa_t page)
 
 static u64 cache_key(gpa_t gpa, u32 mode)
 {
-	_Static_assert(SC_MODE_64 < BIT(6) && SC_MODE_NO_STACK < BIT(6), "mode fits beside the address");
+	_Static_assert(SC_MODE_64 < BIT(6) && SC_MODE_SOLO < BIT(6), "mode fits beside the address");
 	return gpa << 8 | mode << 2 | 2;
 }
 
@@ -435,6 +435,27 @@ void sc_cache_invalidate(struct sc_vm *vm, struct sc_vcpu *v, gpa_t gpa, u64 len
 	pthread_mutex_unlock(&vm->cache->lock);
 }
 
+static u32 poly_bit(gpa_t gpa)
+{
+	return gpa * 0x9e3779b97f4a7c15ull >> 48;
+}
+
+bool cache_is_poly(const struct sc_cache *c, gpa_t gpa)
+{
+	return c->poly[poly_bit(gpa) / 64] & BIT64(poly_bit(gpa) % 64);
+}
+
+void cache_set_poly(struct sc_vcpu *v, gpa_t gpa, unsigned len)
+{
+	struct sc_cache *c = v->vm->cache;
+
+	sc_fpu_save(v);
+	cache_lock(v);
+	c->poly[poly_bit(gpa) / 64] |= BIT64(poly_bit(gpa) % 64);
+	cache_unlock(v);
+	sc_cache_invalidate(v->vm, v, gpa, len);
+}
+
 static void page_forget(struct sc_page *p)
 {
 	if (!p || !p->blocks)
@@ -462,6 +483,7 @@ void cache_flush_all_locked(struct sc_vcpu *v)
 		if (c->sorted[i]->gpa2)
 			page_forget(cache_page(c->vm, c->sorted[i]->gpa2));
 	}
+	sc_zero(c->poly, sizeof(c->poly));
 	c->hash_used = 0;
 	c->num_sorted = 0;
 	c->used = c->first;

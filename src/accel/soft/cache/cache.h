@@ -100,6 +100,8 @@ struct sc_cache {
 	struct tr *tr;			/* scratch of the translator, under lock */
 	struct sc_block **sorted;	/* all blocks by code offset, for faults */
 	u32 num_sorted;
+	u32 site_next[2];		/* slots of windows given out, for loads and for stores */
+	u64 poly[1024];			/* hashed: instructions that probe the TLB (cache_is_poly) */
 	struct sc_page *pages[ACCEL_MAX_RAM]; /* by ram id */
 	u64 *dirty[ACCEL_MAX_RAM];	/* pages stored to, for slots with LOG */
 	_Atomic u64 flushes, dropped;
@@ -146,6 +148,10 @@ void *cache_meta_locked(struct sc_cache *c, size_t bytes); /* NULL: full */
 u64 cache_granules(const struct sc_link *l); /* which granules of that page its block covers */
 void cache_flush_all_locked(struct sc_vcpu *v);
 void cache_track_locked(struct sc_vcpu *v, gpa_t page);
+/* Does the instruction at @gpa touch another page nearly each time it runs? A bit of a hash: wrong
+ * answers cost time only. Setting it drops its blocks. */
+bool cache_is_poly(const struct sc_cache *c, gpa_t gpa); /* [vcpu, locked] */
+void cache_set_poly(struct sc_vcpu *v, gpa_t gpa, unsigned len); /* [vcpu] */
 /* [vcpu, locked] Make @e jump to @b */
 void cache_chain_locked(struct sc_cache *c, struct sc_exit *e, struct sc_block *b);
 /* [signal, vcpu] Block and instruction of a host address, false when not in a block */

@@ -95,18 +95,18 @@ static inline void e_lea(struct emit *e, bool w, unsigned dst, unsigned base, un
 	e_mem(e, dst, base, index, scale, disp);
 }
 
-/* mov reg, [base] / mov [base], reg; 64 bits */
-static inline void e_load(struct emit *e, unsigned reg, unsigned base)
+/* mov reg, [base + index + disp] / mov [...], reg; 64 bits; index 0xff: none */
+static inline void e_load(struct emit *e, unsigned reg, unsigned base, unsigned index, s32 disp)
 {
-	e_rex(e, true, reg, 0, base);
+	e_rex(e, true, reg, index == 0xff ? 0 : index, base);
 	e8(e, 0x8b);
-	e_mem(e, reg, base, 0xff, 0, 0);
+	e_mem(e, reg, base, index, 0, disp);
 }
-static inline void e_store(struct emit *e, unsigned reg, unsigned base)
+static inline void e_store(struct emit *e, unsigned reg, unsigned base, unsigned index, s32 disp)
 {
-	e_rex(e, true, reg, 0, base);
+	e_rex(e, true, reg, index == 0xff ? 0 : index, base);
 	e8(e, 0x89);
-	e_mem(e, reg, base, 0xff, 0, 0);
+	e_mem(e, reg, base, index, 0, disp);
 }
 
 /* Jumps and calls to a known offset of the code memory */

@@ -40,9 +40,15 @@ void *sc_phys_ptr(const struct sc_vm *vm, gpa_t gpa, u64 len);
  */
 struct sc_tlbe *mmu_fill(struct sc_vcpu *v, gva_t a, unsigned size, enum sc_access access);
 
-/* [vcpu] Have v->stack hold the page of [a, a+size) when it may be stored to directly.
- * Never throws and changes nothing in the page tables. */
-bool mmu_stack_fill(struct sc_vcpu *v, gva_t a, unsigned size);
+/* site.c, [vcpu]: slots of windows go empty: all; those that MOV CR3 takes; stores; one page's */
+void mmu_sites_clear(struct sc_vcpu *v);
+void mmu_sites_clear_local(struct sc_vcpu *v);
+void mmu_sites_clear_stores(struct sc_vcpu *v);
+void mmu_sites_invlpg(struct sc_vcpu *v, gva_t a);
+/* The slot at offset @slot of @v gets @page from its TLB entry */
+void mmu_site_fill(struct sc_vcpu *v, u32 slot, const struct sc_tlbe *e, gva_t page);
+/* Called at a miss: has the slot missed so often of late that the TLB is better? */
+bool mmu_site_is_poly(struct sc_vcpu *v, u32 slot);
 
 /* [vcpu] Take away direct stores to one physical page, or to all */
 void mmu_drop_writes(struct sc_vcpu *v, gpa_t page);

@@ -7,12 +7,6 @@
 #include "accel/soft/cache/cache.h"
 #include "accel/soft/mmu/mmu.h"
 
-static void stack_clear(struct sc_vcpu *v, enum sc_tlb_kind kind)
-{
-	v->stack[kind].tag = BIT64(63);
-	v->stack[kind].addend = 0;
-}
-
 static void table_clear(struct sc_vcpu *v, enum sc_tlb_kind kind)
 {
 	struct sc_tlbe *t = v->tlb[kind];
@@ -72,8 +66,8 @@ void mmu_flush_all(struct sc_vcpu *v)
 	for (k = 0; k < SC_NUM_TLBS; k++) {
 		table_clear(v, k);
 		mmu_ibtc_flush(v, k);
-		stack_clear(v, k);
 	}
+	mmu_sites_clear(v);
 	v->ibtc_local = false;
 	v->fetch_generation++;
 	v->fetch_global++;
@@ -118,8 +112,7 @@ static void region_clear(struct sc_vcpu *v, u64 region)
 {
 	unsigned first = region << 9 & (SC_TLB_ENTRIES - 1), i, k;
 
-	stack_clear(v, SC_TLB_KERNEL);
-	stack_clear(v, SC_TLB_USER);
+	mmu_sites_clear(v);
 	for (k = 0; k < SC_NUM_TLBS; k++)
 		for (i = first; i < first + 512; i++)
 			if (v->tlb[k][i].tag_r >> 21 == region)
@@ -140,9 +133,7 @@ void sc_flush_tlb(struct sc_vcpu *v, bool global_too)
 	}
 	v->stats.tlb_flush++;
 	mmu_ibtc_flush(v, SC_TLB_USER);
-	stack_clear(v, SC_TLB_USER);
-	/* Whether the kernel's stack is global is not worth remembering */
-	stack_clear(v, SC_TLB_KERNEL);
+	mmu_sites_clear_local(v);
 	if (v->ibtc_local) {
 		mmu_ibtc_flush(v, SC_TLB_KERNEL);
 		v->ibtc_local = false;
@@ -192,24 +183,14 @@ void sc_invlpg(struct sc_vcpu *v, gva_t a)
 
 		if (e->tag_r == page || e->tag_w == page)
 			entry_clear(e, idx);
-		if (v->stack[k].tag == page)
-			stack_clear(v, k);
 	}
+	mmu_sites_invlpg(v, a);
 	f = fetch_entry(v, a);
 	if ((f->key & PAGE_MASK) == page && f->key)
 		f->key = 0;
 	for (k = 0; k < SC_NUM_TLBS; k++)
 		if (*branch_bits(v, k, a) & branch_bit(a))
 			mmu_ibtc_flush(v, k);
-}
-
-/* A block may be in the middle of stack accesses that it checked at its start: when it
- * comes back from whatever brought us here, it must not go on */
-static void stack_drop(struct sc_vcpu *v)
-{
-	stack_clear(v, SC_TLB_KERNEL);
-	stack_clear(v, SC_TLB_USER);
-	v->code_written = true;
 }
 
 static u64 store_bit(gpa_t page)
@@ -219,18 +200,25 @@ static u64 store_bit(gpa_t page)
 
 void mmu_drop_writes(struct sc_vcpu *v, gpa_t page)
 {
+	bool any = false;
 	unsigned k, i;
 
-	stack_drop(v);
 	for (k = 0; k < SC_NUM_TLBS; k++) {
 		for (i = 0; i < SC_TLB_ENTRIES; i++) {
 			if (!(i & 63) && !(v->stores[k][i / 64] & store_bit(page))) {
 				i += 63;
 				continue;
 			}
+			any = true;
 			if ((v->tlb[k][i].gpa_flags & PAGE_MASK) == page)
 				v->tlb[k][i].tag_w = mmu_no_tag(i);
 		}
+	}
+	/* A slot's page went through an entry with that bit. A block may be behind its check:
+	 * when it comes back from whatever brought us here, it must not go on. */
+	if (any) {
+		mmu_sites_clear_stores(v);
+		v->code_written = true;
 	}
 }
 
@@ -238,8 +226,8 @@ void mmu_drop_all_writes(struct sc_vcpu *v)
 {
 	unsigned k, i;
 
-	stack_drop(v);
-
+	mmu_sites_clear_stores(v);
+	v->code_written = true;
 	for (k = 0; k < SC_NUM_TLBS; k++)
 		for (i = 0; i < SC_TLB_ENTRIES; i++)
 			v->tlb[k][i].tag_w = mmu_no_tag(i);
@@ -291,41 +279,6 @@ struct sc_tlbe *mmu_fill(struct sc_vcpu *v, gva_t a, unsigned size, enum sc_acce
 	if (access == SC_WRITE)
 		return e->tag_w == tag ? e : NULL;
 	return e;
-}
-
-bool mmu_stack_fill(struct sc_vcpu *v, gva_t a, unsigned size)
-{
-	enum sc_tlb_kind kind = mmu_kind(v);
-	const struct sc_tlbe *e = mmu_entry(v, kind, a);
-	const struct accel_ram *r;
-	struct mmu_walk w;
-	gpa_t page;
-
-	if ((a & ~PAGE_MASK) > PAGE_BYTES - size || !sc_canonical(a))
-		return false;
-	if (e->tag_w == (a & PAGE_MASK)) {
-		v->stack[kind].tag = e->tag_w;
-		v->stack[kind].addend = e->addend;
-		return true;
-	}
-	mmu_walk(v, a, SC_WRITE, kind == SC_TLB_USER, true, &w);
-	if (w.error || !w.dirty)
-		return false;
-	r = sc_ram_find(v->vm, w.gpa);
-	page = w.gpa & PAGE_MASK;
-	if (!r || (r->flags & (ACCEL_RAM_ROM | ACCEL_RAM_LOG)))
-		return false;
-	/* The same race as in mmu_fill */
-	v->stack[kind].addend = (u64)r->hva + (page - r->gpa) - (a & PAGE_MASK);
-	v->stack[kind].tag = a & PAGE_MASK;
-	atomic_thread_fence(memory_order_seq_cst);
-	if (cache_page_tracked(v->vm, page)) {
-		stack_clear(v, kind);
-		return false;
-	}
-	if (unlikely(w.shift != PAGE_SHIFT))
-		note_large(v, a, w.shift);
-	return true;
 }
 
 gpa_t mmu_fetch_cached(const struct sc_vcpu *v, gva_t a)

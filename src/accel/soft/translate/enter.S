@@ -141,45 +141,85 @@ begin sc_thunk_interp
 	resume
 	.size sc_thunk_interp, . - sc_thunk_interp
 
-/* Called from the start of a block whose stack check failed; struct sc_stack_meta follows.
- * Flags are dead or stashed. When the TLB has the page for stores, v->stack takes it over
- * and the check is made again. */
-begin sc_thunk_stack
+/* Called when a window is not in the page of its slot (tr_window.c); struct sc_site_meta
+ * follows, r8 is its address xor the slot's tag, flags are dead or stashed. When the TLB has
+ * the page, the slot takes it over and the check is made again; else, and each 64 misses,
+ * sc_slow_site decides. */
+begin sc_thunk_site
 	popq %r9
-	movq %rax, %gs:SC_OFF_SCRATCH + 16
-	movswq (%r9), %r8
-	addq %r11, %r8
+	pushq %rax
+	pushq %rcx
+	movl 8(%r9), %eax			/* slot */
+	xorq %gs:(%rax), %r8			/* address of the window */
+	movq %r8, %gs:SC_OFF_SCRATCH + 8
 	movl %r8d, %r10d
 	andl $0xfff, %r10d
-	movzwl 2(%r9), %eax
-	addl %r10d, %eax
-	cmpl $0x1000, %eax
-	ja 2f
-	movl %gs:SC_OFF_MODE, %eax
-	andl $1, %eax				/* SC_MODE_USER: which table */
-	shll $SC_TLB_INDEX_BITS + 5, %eax
+	movzwl 12(%r9), %ecx			/* span */
+	andl $0x7fff, %ecx
+	addl %ecx, %r10d
+	cmpl $0x1000, %r10d
+	ja 3f
+	movl %gs:SC_OFF_MODE, %ecx
+	andl $1, %ecx				/* SC_MODE_USER: which table */
+	shll $SC_TLB_INDEX_BITS + 5, %ecx
 	movl %r8d, %r10d
 	shrl $7, %r10d
 	andl $((1 << SC_TLB_INDEX_BITS) - 1) << 5, %r10d
-	addl %eax, %r10d
+	addl %ecx, %r10d
+	movzwl 12(%r9), %ecx
+	shrl $15, %ecx				/* tag_r or tag_w */
 	andq $-4096, %r8
-	cmpq %gs:SC_OFF_TLB + 8(%r10), %r8
-	jne 2f
-	shrl $SC_TLB_INDEX_BITS + 1, %eax	/* times sizeof(struct sc_stack) */
-	movq %r8, %gs:SC_OFF_STACK(%rax)
+	cmpq %gs:SC_OFF_TLB(%r10, %rcx, 8), %r8
+	jne 3f
+	cmpl $SC_OFF_SITE, %eax
+	jb 2f					/* the stack's */
+	movl %eax, %ecx
+	subl $SC_OFF_SITE, %ecx
+	shrl $4, %ecx
+	testb $0x80, %gs:SC_OFF_SITE_NOTE(%rcx)
+	jnz 1f
+	/* Not in the list of those that MOV CR3 empties: need it be? */
+	testl $1 << SC_SITES_BITS, %ecx
+	jnz 3f
+	testq %r8, %r8
+	jns 3f
+	testb $1, %gs:SC_OFF_TLB + 24(%r10)
+	jz 3f
+1:	pushq %rdx
+	movb %gs:SC_OFF_SITE_NOTE(%rcx), %dl
+	incl %edx
+	movb %dl, %gs:SC_OFF_SITE_NOTE(%rcx)
+	testb $0x3f, %dl
+	jz 5f
+	/* Bit of the page in site_pages: 4096 bits, the same again for the lower half */
+	movq %r8, %rcx
+	shrq $63, %rcx
+	xorl $1, %ecx
+	shll $12, %ecx
+	movq %r8, %rdx
+	shrq $12, %rdx
+	andl $4095, %edx
+	addl %ecx, %edx
+	btsq %rdx, %gs:SC_OFF_SITE_PAGES
+	popq %rdx
+2:	movq %r8, %gs:(%rax)
 	movq %gs:SC_OFF_TLB + 16(%r10), %r10
-	movq %r10, %gs:SC_OFF_STACK + 8(%rax)
-	movslq 4(%r9), %rax
+	movq %r10, %gs:8(%rax)
+	movswq 4(%r9), %rax
 	addq %rax, %r9
-	movq %gs:SC_OFF_SCRATCH + 16, %rax
+	popq %rcx
+	popq %rax
 	jmpq *%r9
-2:	movq %gs:SC_OFF_SCRATCH + 16, %rax
+5:	popq %rdx
+3:	popq %rcx
+	popq %rax
 	pushq %r9
 	save_gprs
 	popq %rsi
 	movq %gs:SC_OFF_SELF, %rdi
-	call sc_slow_stack
+	movq %gs:SC_OFF_SCRATCH + 8, %rdx
+	call sc_slow_site
 	resume
-	.size sc_thunk_stack, . - sc_thunk_stack
+	.size sc_thunk_site, . - sc_thunk_site
 
 	.section .note.GNU-stack, "", @progbits

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* accel/soft/translate/tr.h - What the translator's files share while a block is made
  *
- * translate.c builds blocks, tr_mem.c flags and memory operands, tr_copy.c guest
- * instructions that run as they are, tr_flow.c jumps, calls and the stack. */
+ * translate.c builds blocks, tr_window.c plans and checks memory accesses, tr_mem.c has
+ * registers, flags, addresses and slow paths, tr_copy.c guest instructions that run as
+ * they are, tr_flow.c jumps, calls and the stack. */
 #ifndef ACCEL_SOFT_TRANSLATE_TR_H
 #define ACCEL_SOFT_TRANSLATE_TR_H
 
@@ -20,6 +21,27 @@ enum tr_flags {
 };
 
 #define TR_MAX_COLD 128
+#define TR_MAX_WINDOWS (2 * SC_BLOCK_INSNS)
+#define TR_NO_WINDOW 0xff
+
+/* Memory that one check covers; tr_window.c */
+enum tr_window_kind {
+	TR_WINDOW_ADDRESS, /* one access whose address is computed into r9 */
+	TR_WINDOW_BASE,	   /* around a register, or the running page (SC_REG_RIP) */
+	TR_WINDOW_STACK	   /* around rsp, which moves meanwhile */
+};
+struct tr_window {
+	u8 kind, base;
+	bool write, checked;
+	s64 lo, hi; /* [lo, hi) relative to the base; stack: to rsp at the block's start */
+	u32 slot;   /* offset of its struct sc_site in the vCPU, once checked */
+};
+
+/* Host operand of a guest access: [r8 + index + disp] */
+struct tr_mem {
+	u8 index; /* 0xff: none */
+	s32 disp;
+};
 
 struct tr {
 	struct sc_vcpu *v;
@@ -35,15 +57,14 @@ struct tr {
 	u16 off[SC_BLOCK_INSNS + 1]; /* offset in page; one more: where the block ends */
 	u16 live[SC_BLOCK_INSNS + 1]; /* flags wanted before instruction i */
 	unsigned n;
-	/* Stack accesses that the check at the start covers: guest rsp relative to its value
-	 * there, which of the instructions' accesses are covered (bit 0 the operand, bit 1 the
-	 * push or pop), and the range [lo, hi) of all */
-	u8 stack[SC_BLOCK_INSNS];
-	s32 stack_lo, stack_hi;
-	bool stack_check;
-	u32 block;		     /* offset of struct sc_block in cache->meta */
-	u32 stack_start;	     /* the check */
-	u32 stack_site;		     /* of the check's jump to its slow path */
+	struct tr_window window[TR_MAX_WINDOWS];
+	unsigned num_windows;
+	u8 win_operand[SC_BLOCK_INSNS], win_slot[SC_BLOCK_INSNS]; /* indices, or TR_NO_WINDOW */
+	s32 rsp[SC_BLOCK_INSNS];     /* known moves of rsp before instruction i */
+	struct tr_mem m;	     /* of the current access */
+	u8 held;		     /* guest register that r10 has a copy of, or TR_NONE_HELD */
+	bool pinned;		     /* the current instruction uses r10 as it is */
+	u8 uses[4];		     /* of guest r8..r11 from the current instruction on */
 	unsigned i;		     /* the one being emitted */
 	bool open_end;		     /* falls through into the instruction at off[n] */
 
@@ -54,6 +75,10 @@ struct tr {
 	struct tr_cold {
 		u32 site, retry, next;
 		struct sc_meta meta;
+		u32 slot;	     /* 0: a probe of the TLB */
+		u16 span, delta;     /* as struct sc_site_meta */
+		bool solo;
+		u8 held, held_next;  /* what r10 has to hold there */
 	} cold[TR_MAX_COLD];
 	unsigned num_cold, cold_of_insn;
 
@@ -93,28 +118,35 @@ static inline bool tr_in_memory(unsigned g) { return g >= 8 && g <= 11; }
 /* Host register of the others */
 static inline unsigned tr_host(unsigned g) { return g == 4 ? H_R11 : g; }
 static inline u32 tr_gpr_off(unsigned g) { return offsetof(struct sc_vcpu, gpr) + 8 * g; }
-/* Value of guest register @g: its host register, or loaded into @scratch */
+/* tr_mem.c: registers. Guest r8..r11 live in v->gpr, always up to date; r10 keeps a copy of
+ * one of them between instructions when it is used again soon. */
+#define TR_NONE_HELD 0xff
+/* Value of guest register @g: its host register, r10 when held, or loaded into @scratch */
 unsigned tr_get(struct tr *t, unsigned g, unsigned scratch);
+/* Host register to put a new value of @g into, then tr_put() */
+unsigned tr_dst(struct tr *t, unsigned g, unsigned scratch);
+void tr_put(struct tr *t, unsigned g, unsigned host);
+void tr_forget(struct tr *t); /* r10 is needed for something else */
+/* Is @g worth r10? Then it holds it from now on; the caller loads or writes it */
+bool tr_hold(struct tr *t, unsigned g);
 
-/* tr_stack.c */
-#define TR_STACK_OPERAND BIT(0)
-#define TR_STACK_PUSH_POP BIT(1)
-void tr_stack_plan(struct tr *t);
-void tr_stack_check(struct tr *t);     /* at the block's start; flags are stashed or dead */
-void tr_stack_cold_emit(struct tr *t);
-/* Is this access covered? Then the host address of guest rsp + @disp is in r8 */
-bool tr_stack_ptr(struct tr *t, unsigned which, s32 disp);
-
-/* tr_mem.c */
+/* Flags and addresses */
 void tr_clobber_flags(struct tr *t, u16 live); /* host RFLAGS will be destroyed; uses r8 */
-void tr_want_flags(struct tr *t);	       /* host RFLAGS must hold them; uses r9 */
-/* Host address of the current operand into r8, ready for the access. Uses r9, r10 and, unless
- * the operand is on the checked stack, the host's flags, which it stashes when @live wants
- * them. false: cannot be done, nothing emitted but perhaps the stash */
-bool tr_operand(struct tr *t, unsigned size, bool write, u16 live);
-bool tr_address(struct tr *t);		       /* linear address of the operand into r8; uses r9 */
-/* Guest address in r8 becomes host address; uses r9, r10, flags. */
+void tr_want_flags(struct tr *t, unsigned tmp); /* host RFLAGS must hold them; uses @tmp */
+/* Linear address of the operand into @dst (r8 or r9); uses @tmp, the other. false: cannot */
+bool tr_address(struct tr *t, unsigned dst, unsigned tmp);
+/* Guest address in r8 becomes host address, t->m; uses r9, r10, flags */
 void tr_probe(struct tr *t, unsigned size, bool write);
+
+/* tr_window.c */
+void tr_windows_plan(struct tr *t);
+/* The current operand becomes t->m, ready for the access. Uses r8, r9 and, when its window
+ * was not checked yet, the host's flags, which it stashes when @live wants them. false: cannot
+ * be done, nothing emitted but perhaps the stash */
+bool tr_operand(struct tr *t, unsigned size, bool write, u16 live);
+/* The same for the 8 bytes at rsp (leave: rbp) + @disp that the instruction pushes or pops */
+void tr_slot(struct tr *t, s32 disp, bool write, u16 live);
+
 /* Call the interpreter for the current instruction; @end: and leave the block */
 void tr_interp(struct tr *t, bool end);
 struct sc_meta tr_meta(const struct tr *t); /* of the current instruction and flags */

@@ -141,13 +141,16 @@ bool tr_can_copy(const struct tr *t, const struct sc_insn *in)
 
 /* Scratch registers that stand for guest r8..r11 in one instruction */
 struct subst {
+	struct tr *t;
 	u8 guest[3], host[3];
+	bool held[3];	/* r10 has it already */
 	unsigned n;
-	const u8 *pool;
+	u16 busy;	/* host registers that are taken */
 };
 
 static unsigned subst_reg(struct subst *s, unsigned g)
 {
+	struct tr *t = s->t;
 	unsigned i;
 
 	if (!tr_in_memory(g))
@@ -156,7 +159,18 @@ static unsigned subst_reg(struct subst *s, unsigned g)
 		if (s->guest[i] == g)
 			return s->host[i];
 	s->guest[s->n] = g;
-	s->host[s->n] = s->pool[s->n];
+	s->held[s->n] = t->held == g;
+	if (t->held == g || (!(s->busy & BIT(H_R10)) && tr_hold(t, g))) {
+		s->host[s->n] = H_R10;
+	} else if (!(s->busy & BIT(H_R9))) {
+		s->host[s->n] = H_R9;
+	} else if (!(s->busy & BIT(H_R10))) {
+		tr_forget(t);
+		s->host[s->n] = H_R10;
+	} else {
+		s->host[s->n] = H_R8;
+	}
+	s->busy |= BIT(s->host[s->n]);
 	return s->host[s->n++];
 }
 
@@ -167,6 +181,13 @@ static bool replace(struct subst *s, unsigned *field)
 
 	*field = subst_reg(s, was);
 	return *field == was;
+}
+
+/* Make r8 alone the address, so that r9 and r10 are free */
+static void collapse(struct tr *t)
+{
+	e_lea(&t->e, true, H_R8, H_R8, t->m.index, 0, t->m.disp);
+	t->m = (struct tr_mem){ .index = 0xff };
 }
 
 static bool is_high8(const struct sc_insn *in)
@@ -218,6 +239,7 @@ static int gpr_fields(const struct sc_insn *in, unsigned reg, unsigned rm, bool 
 static void emit_legacy(struct tr *t, const struct sc_insn *in, unsigned reg, unsigned rm, bool mem,
 			unsigned base, bool may_rex)
 {
+	bool idx = mem && t->m.index != 0xff;
 	struct emit *e = &t->e;
 	unsigned p, op = in->off_opcode, rex;
 
@@ -227,7 +249,8 @@ static void emit_legacy(struct tr *t, const struct sc_insn *in, unsigned reg, un
 		if (b == 0x66 || b == 0xf2 || b == 0xf3 || b == 0xf0)
 			e8(e, b);
 	}
-	rex = (in->rex & 8) | (reg >> 3) << 2 | (mem ? base >> 3 : rm >> 3);
+	rex = (in->rex & 8) | (reg >> 3) << 2 | (idx ? (t->m.index >> 3) << 1 : 0) |
+	      (mem ? base >> 3 : rm >> 3);
 	/* A bare REX decides between ah..bh and spl..dil */
 	if (may_rex && (rex || in->rex))
 		e8(e, 0x40 | rex);
@@ -235,7 +258,7 @@ static void emit_legacy(struct tr *t, const struct sc_insn *in, unsigned reg, un
 		while (op < in->off_modrm)
 			e8(e, in->raw[op++]);
 		if (mem)
-			e8(e, (reg & 7) << 3 | (base & 7));
+			e_mem(e, reg, base, t->m.index, 0, t->m.disp);
 		else
 			e8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
 	} else {
@@ -267,10 +290,14 @@ static void emit_vex(struct tr *t, const struct sc_insn *in, unsigned reg, unsig
 	}
 	last = (last & 0x87) | (~vvvv & 15) << 3;
 	e8(e, 0xc4);
-	e8(e, (reg < 8) << 7 | 1 << 6 | (mem ? 0 : (rm < 8) << 5) | map);
+	e8(e, (reg < 8) << 7 | (!mem || t->m.index == 0xff || t->m.index < 8) << 6 |
+		      (mem ? 0 : (rm < 8) << 5) | map);
 	e8(e, last);
 	e8(e, in->opcode);
-	e8(e, mem ? (reg & 7) << 3 : 0xc0 | (reg & 7) << 3 | (rm & 7));
+	if (mem)
+		e_mem(e, reg, H_R8, t->m.index, 0, t->m.disp);
+	else
+		e8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
 	if (in->imm_len)
 		for (i = in->off_imm; i < in->len; i++)
 			e8(e, in->raw[i]);
@@ -284,12 +311,23 @@ static void emit_raw(struct tr *t, const struct sc_insn *in)
 		e8(&t->e, in->raw[i]);
 }
 
+/* Registers of @fields (as gpr_fields) that need a scratch register */
+static unsigned num_in_memory(unsigned fields, unsigned reg, unsigned rm, unsigned vvvv)
+{
+	unsigned n = 0;
+
+	n += (fields & 1) && tr_in_memory(reg);
+	n += (fields & 2) && tr_in_memory(rm) && !((fields & 1) && rm == reg);
+	n += (fields & 4) && tr_in_memory(vvvv) && !((fields & 1) && vvvv == reg) &&
+	     !((fields & 2) && vvvv == rm);
+	return n;
+}
+
 bool tr_copy(struct tr *t)
 {
-	static const u8 pool_mem[] = { H_R9, H_R10, H_R10 }, pool_reg[] = { H_R9, H_R10, H_R8 };
 	const struct sc_insn *in = tr_insn(t);
 	bool mem = in->flags & SC_I_MEM, vex = in->encoding == SC_ENC_VEX, high = is_high8(in);
-	struct subst s = { .pool = mem ? pool_mem : pool_reg };
+	struct subst s = { .t = t };
 	unsigned reg = 0, rm = 0, vvvv = 0, base = H_R8, i;
 	bool has_modrm = in->off_modrm, plain_write, as_is;
 	int f = 0;
@@ -326,6 +364,23 @@ bool tr_copy(struct tr *t)
 			return false;
 		f = 0;
 	}
+	if (mem) {
+		bool write = in->op[in->mem_op].act & SC_ACT_W;
+
+		if (!tr_operand(t, in->mem_size, write, t->live[t->i]))
+			return false;
+		s.busy = BIT(H_R8) | (t->m.index == 0xff ? 0 : BIT(t->m.index));
+	}
+	if ((in->fl_read & SC_ARITH) ||
+	    ((in->fl_written & SC_ARITH) && (t->live[t->i + 1] & ~tr_killed(in) & SC_ARITH))) {
+		/* r9 may be in the address, and r10 too */
+		if (t->flags == TR_STASHED && (s.busy & BIT(H_R9)))
+			collapse(t), s.busy = BIT(H_R8);
+		tr_want_flags(t, H_R9);
+	}
+	if (mem && t->m.index != 0xff &&
+	    (high || ((s.busy & (BIT(H_R9) | BIT(H_R10))) && num_in_memory(f, reg, rm, vvvv) > 1)))
+		collapse(t), s.busy = BIT(H_R8);
 	as_is = !mem;
 	if (f & 1)
 		as_is &= replace(&s, &reg);
@@ -333,22 +388,14 @@ bool tr_copy(struct tr *t)
 		as_is &= replace(&s, &rm);
 	if (f & 4)
 		as_is &= replace(&s, &vvvv);
-
-	if (mem) {
-		bool write = in->op[in->mem_op].act & SC_ACT_W;
-
-		if (!tr_operand(t, in->mem_size, write, t->live[t->i]))
-			return false;
-	}
-	if ((in->fl_read & SC_ARITH) ||
-	    ((in->fl_written & SC_ARITH) && (t->live[t->i + 1] & ~tr_killed(in) & SC_ARITH)))
-		tr_want_flags(t);
 	plain_write = in->cls == SC_C_MOV || in->cls == SC_C_MOVZX || in->cls == SC_C_MOVSX;
 	for (i = 0; i < s.n; i++)
-		if (!plain_write || (in->gpr_read & BIT(s.guest[i])))
+		if (!s.held[i] && (!plain_write || (in->gpr_read & BIT(s.guest[i]))))
 			e_gs_load(&t->e, s.host[i], tr_gpr_off(s.guest[i]));
 	if (high && mem) {
 		/* rdi stands in for r8, which would need a REX; nothing that has ah..bh uses rdi */
+		if (t->m.disp)
+			collapse(t);
 		base = H_RDI;
 		e_mov(&t->e, H_R9, H_RDI);
 		e_mov(&t->e, H_RDI, H_R8);

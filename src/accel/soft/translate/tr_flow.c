@@ -138,38 +138,28 @@ static void jump_to(struct tr *t, s32 target, enum tr_flags flags, bool backward
 	jump_r8(t);
 }
 
-/* Host address of the stack slot below rsp into r8. Flags are stashed or dead by then,
- * unless the slot is on the checked stack. */
-static void push_probe(struct tr *t, u16 live)
+/* mov reg, t->m and back */
+static void load(struct tr *t, unsigned reg)
 {
-	if (tr_stack_ptr(t, TR_STACK_PUSH_POP, -8))
-		return;
-	tr_clobber_flags(t, live);
-	e_lea(&t->e, true, H_R8, H_R11, 0xff, 0, -8);
-	tr_probe(t, 8, true);
+	e_load(&t->e, reg, H_R8, t->m.index, t->m.disp);
 }
 
-/* The slot at rsp, to be read */
-static void pop_probe(struct tr *t, u16 live)
+static void store(struct tr *t, unsigned reg)
 {
-	if (tr_stack_ptr(t, TR_STACK_PUSH_POP, 0))
-		return;
-	tr_clobber_flags(t, live);
-	e_mov(&t->e, H_R8, H_R11);
-	tr_probe(t, 8, false);
+	e_store(&t->e, reg, H_R8, t->m.index, t->m.disp);
 }
 
-static void push_done(struct tr *t)
+static void add_rsp(struct tr *t, s32 by)
 {
-	e_lea(&t->e, true, H_R11, H_R11, 0xff, 0, -8);
+	e_lea(&t->e, true, H_R11, H_R11, 0xff, 0, by);
 }
 
 void tr_push_scratch(struct tr *t, u16 live)
 {
-	push_probe(t, live);
+	tr_slot(t, -8, true, live);
 	e_gs_load(&t->e, H_R9, SC_OFF_SCRATCH);
-	e_store(&t->e, H_R9, H_R8);
-	push_done(t);
+	store(t, H_R9);
+	add_rsp(t, -8);
 }
 
 static bool wide_stack(const struct sc_insn *in)
@@ -190,21 +180,21 @@ static bool push(struct tr *t)
 	if (op->kind == SC_OP_MEM) {
 		if (!tr_operand(t, 8, false, t->live[t->i]))
 			return false;
-		e_load(e, H_R8, H_R8);
+		load(t, H_R8);
 		e_gs_store(e, H_R8, SC_OFF_SCRATCH);
-	}
-	if (op->kind == SC_OP_MEM) {
 		tr_push_scratch(t, t->live[t->i]);
 		return true;
 	}
-	push_probe(t, t->live[t->i]);
+	tr_slot(t, -8, true, t->live[t->i]);
 	if (op->kind == SC_OP_GPR) {
-		e_store(e, tr_get(t, op->reg, H_R9), H_R8);
+		store(t, tr_get(t, op->reg, H_R9));
 	} else {
-		e8(e, 0x49), e8(e, 0xc7), e8(e, 0x00);		/* mov qword [r8], imm32 */
+		e_rex(e, true, 0, t->m.index, H_R8);		/* mov qword, imm32 */
+		e8(e, 0xc7);
+		e_mem(e, 0, H_R8, t->m.index, 0, t->m.disp);
 		e32(e, in->imm);
 	}
-	push_done(t);
+	add_rsp(t, -8);
 	return true;
 }
 
@@ -212,22 +202,16 @@ static bool pop(struct tr *t)
 {
 	const struct sc_insn *in = tr_insn(t);
 	const struct sc_op *op = &in->op[0];
-	struct emit *e = &t->e;
+	unsigned d;
 
 	if (!wide_stack(in) || op->kind != SC_OP_GPR)
 		return false;
-	pop_probe(t, t->live[t->i]);
-	if (op->reg == X86_RSP) {
-		e_load(e, H_R11, H_R8);
-		return true;
-	}
-	if (tr_in_memory(op->reg)) {
-		e_load(e, H_R9, H_R8);
-		e_gs_store(e, H_R9, tr_gpr_off(op->reg));
-	} else {
-		e_load(e, tr_host(op->reg), H_R8);
-	}
-	e_lea(e, true, H_R11, H_R11, 0xff, 0, 8);
+	tr_slot(t, 0, false, t->live[t->i]);
+	d = tr_dst(t, op->reg, H_R9);
+	load(t, d);
+	tr_put(t, op->reg, d);
+	if (op->reg != X86_RSP)
+		add_rsp(t, 8);
 	return true;
 }
 
@@ -235,11 +219,10 @@ static bool leave(struct tr *t)
 {
 	if (!wide_stack(tr_insn(t)))
 		return false;
-	tr_clobber_flags(t, t->live[t->i]);
-	e_mov(&t->e, H_R8, H_RBP);
-	tr_probe(t, 8, false);
+	tr_slot(t, 0, false, t->live[t->i]);
+	load(t, H_R9);
 	e_lea(&t->e, true, H_R11, H_RBP, 0xff, 0, 8);
-	e_load(&t->e, H_RBP, H_R8);
+	e_mov(&t->e, H_RBP, H_R9);
 	return true;
 }
 
@@ -257,7 +240,7 @@ static bool target(struct tr *t)
 	}
 	if (in->op[0].kind != SC_OP_MEM || !tr_operand(t, 8, false, SC_ARITH))
 		return false;
-	e_load(&t->e, H_R8, H_R8);
+	load(t, H_R8);
 	return true;
 }
 
@@ -275,11 +258,11 @@ static bool call(struct tr *t)
 			return false;
 		e_gs_store(e, H_R8, SC_OFF_SCRATCH);
 	}
-	push_probe(t, SC_ARITH);
+	tr_slot(t, -8, true, SC_ARITH);
 	e_gs_load(e, H_R9, SC_OFF_RIP_PAGE);
 	e_lea(e, true, H_R9, H_R9, 0xff, 0, tr_next_off(t));
-	e_store(e, H_R9, H_R8);
-	push_done(t);
+	store(t, H_R9);
+	add_rsp(t, -8);
 	if (direct) {
 		jump_to(t, tr_next_off(t) + (s32)in->imm, t->flags, false);
 	} else {
@@ -292,14 +275,13 @@ static bool call(struct tr *t)
 static bool ret(struct tr *t)
 {
 	const struct sc_insn *in = tr_insn(t);
-	struct emit *e = &t->e;
 
 	if (!wide_stack(in))
 		return false;
 	tr_clobber_flags(t, SC_ARITH);
-	pop_probe(t, SC_ARITH);
-	e_load(e, H_R8, H_R8);
-	e_lea(e, true, H_R11, H_R11, 0xff, 0, 8 + (u16)in->imm);
+	tr_slot(t, 0, false, SC_ARITH);
+	load(t, H_R8);
+	add_rsp(t, 8 + (u16)in->imm);
 	jump_r8_checked(t, -8 - (s32)(u16)in->imm);
 	return true;
 }
@@ -332,7 +314,7 @@ static bool jcc(struct tr *t)
 
 	if (!wide_stack(in))
 		return false;
-	tr_want_flags(t);
+	tr_want_flags(t, H_R9);
 	if (to >= 0 && to < (s32)PAGE_BYTES && !backward) {
 		align_site(t, 2);
 		e_jcc(&t->e, in->sub, 0);

@@ -1,16 +1,51 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* accel/soft/translate/tr_mem.c - Flags, memory operands, TLB probe, slow paths
+/* accel/soft/translate/tr_mem.c - Registers, flags, addresses, TLB probe, slow paths
  *
  * The order inside one instruction: stash flags, address, probe, take flags out
  * of the stash, the instruction itself. [vcpu, cache locked] */
 #include "accel/soft/translate/tr.h"
 
+void tr_forget(struct tr *t)
+{
+	t->held = TR_NONE_HELD;
+}
+
+bool tr_hold(struct tr *t, unsigned g)
+{
+	/* This use is one of the uses */
+	if (t->pinned || t->uses[g - 8] < 2 || (t->held != TR_NONE_HELD && t->uses[t->held - 8] >= t->uses[g - 8]))
+		return false;
+	t->held = g;
+	return true;
+}
+
 unsigned tr_get(struct tr *t, unsigned g, unsigned scratch)
 {
 	if (!tr_in_memory(g))
 		return tr_host(g);
-	e_gs_load(&t->e, scratch, tr_gpr_off(g));
+	if (t->held != g) {
+		if (tr_hold(t, g))
+			scratch = H_R10;
+		e_gs_load(&t->e, scratch, tr_gpr_off(g));
+	}
+	if (t->held == g) {
+		t->pinned = true;
+		return H_R10;
+	}
 	return scratch;
+}
+
+unsigned tr_dst(struct tr *t, unsigned g, unsigned scratch)
+{
+	if (!tr_in_memory(g))
+		return tr_host(g);
+	return t->held == g || tr_hold(t, g) ? H_R10 : scratch;
+}
+
+void tr_put(struct tr *t, unsigned g, unsigned host)
+{
+	if (tr_in_memory(g))
+		e_gs_store(&t->e, host, tr_gpr_off(g));
 }
 
 static void stash(struct tr *t)
@@ -37,22 +72,22 @@ void tr_clobber_flags(struct tr *t, u16 live)
 		t->flags = TR_STASHED;
 }
 
-void tr_want_flags(struct tr *t)
+void tr_want_flags(struct tr *t, unsigned tmp)
 {
 	struct emit *e = &t->e;
 
 	if (t->flags != TR_STASHED)
 		return;
-	e_mov(e, H_R9, H_RAX);
+	e_mov(e, tmp, H_RAX);
 	e8(e, 0x65), e8(e, 0x0f), e8(e, 0xb7), e8(e, 0x04), e8(e, 0x25); /* movzx eax, word gs:stash */
 	e32(e, SC_OFF_STASH);
 	e8(e, 0x04), e8(e, 0x7f);			/* add al, 0x7f: OF when al was 1 */
 	e8(e, 0x9e);					/* sahf */
-	e_mov(e, H_RAX, H_R9);
+	e_mov(e, H_RAX, tmp);
 	t->flags = TR_BOTH;
 }
 
-bool tr_address(struct tr *t)
+bool tr_address(struct tr *t, unsigned dst, unsigned tmp)
 {
 	const struct sc_insn *in = tr_insn(t);
 	struct emit *e = &t->e;
@@ -66,37 +101,24 @@ bool tr_address(struct tr *t)
 
 		if (!wide || d != (s32)d)
 			return false;
-		e_gs_load(e, H_R8, SC_OFF_RIP_PAGE);
-		e_lea(e, true, H_R8, H_R8, 0xff, 0, d);
+		e_gs_load(e, dst, SC_OFF_RIP_PAGE);
+		e_lea(e, true, dst, dst, 0xff, 0, d);
 	} else if (in->base == SC_REG_NONE && in->index == SC_REG_NONE) {
-		e_rex(e, wide, 0, 0, H_R8);		/* mov r8, imm32 */
-		e8(e, 0xc7), e8(e, 0xc0);
+		e_rex(e, wide, 0, 0, dst);		/* mov dst, imm32 */
+		e8(e, 0xc7), e8(e, 0xc0 | (dst & 7));
 		e32(e, in->disp);
 	} else {
-		b = in->base == SC_REG_NONE ? 0xff : tr_get(t, in->base, H_R8);
-		x = in->index == SC_REG_NONE ? 0xff : tr_get(t, in->index, H_R9);
+		b = in->base == SC_REG_NONE ? 0xff : tr_get(t, in->base, dst);
+		x = in->index == SC_REG_NONE ? 0xff : tr_get(t, in->index, tmp);
 		if (x == 0xff && !in->disp && wide) {
-			if (b != H_R8)
-				e_mov(e, H_R8, b);
+			if (b != dst)
+				e_mov(e, dst, b);
 		} else {
-			e_lea(e, wide, H_R8, b, x, in->scale, in->disp);
+			e_lea(e, wide, dst, b, x, in->scale, in->disp);
 		}
 	}
-	if (in->seg == X86_FS || in->seg == X86_GS) {
-		e_gs_load(e, H_R9, in->seg == X86_FS ? SC_OFF_FS_BASE : SC_OFF_GS_BASE);
-		e_lea(e, true, H_R8, H_R8, H_R9, 0, 0);
-	}
-	return true;
-}
-
-bool tr_operand(struct tr *t, unsigned size, bool write, u16 live)
-{
-	if (tr_stack_ptr(t, TR_STACK_OPERAND, tr_insn(t)->disp))
-		return true;
-	tr_clobber_flags(t, live);
-	if (!tr_address(t))
-		return false;
-	tr_probe(t, size, write);
+	if (in->seg == X86_FS || in->seg == X86_GS)	/* add dst, base */
+		e_gs(e, true, 0x03, dst, in->seg == X86_FS ? SC_OFF_FS_BASE : SC_OFF_GS_BASE);
 	return true;
 }
 
@@ -119,6 +141,9 @@ void tr_probe(struct tr *t, unsigned size, bool write)
 	struct emit *e = &t->e;
 
 	_Static_assert(sizeof(struct sc_tlbe) == 32, "the shift below");
+	tr_forget(t);
+	cold->slot = 0;
+	cold->held = TR_NONE_HELD;
 	cold->retry = e->at;
 	e_rex(e, false, H_R8, 0, H_R9);			/* mov r9d, r8d */
 	e8(e, 0x89), e8(e, 0xc0 | (H_R8 & 7) << 3 | (H_R9 & 7));
@@ -133,6 +158,7 @@ void tr_probe(struct tr *t, unsigned size, bool write)
 	e_gs_based(e, 0x03, H_R8, H_R9, tlb + offsetof(struct sc_tlbe, addend)); /* add r8, addend */
 	cold->meta = tr_meta(t);
 	cold->meta.access = size | (write ? 0x80 : 0);
+	t->m = (struct tr_mem){ .index = 0xff };
 }
 
 void tr_call_interp(struct tr *t, struct sc_meta m)
@@ -152,6 +178,19 @@ void tr_interp(struct tr *t, bool end)
 	m.access = end ? 0x80 : 0;
 	tr_call_interp(t, m);
 	t->flags = TR_BOTH;
+	tr_forget(t);
+}
+
+/* Where a slow path goes on: at @to, with r10 holding what the code there expects */
+static u32 way_back(struct tr *t, unsigned held, u32 to)
+{
+	u32 at = t->e.at;
+
+	if (held == TR_NONE_HELD)
+		return to;
+	e_gs_load(&t->e, H_R10, tr_gpr_off(held));
+	e_jmp(&t->e, to);
+	return at;
 }
 
 void tr_cold_emit(struct tr *t)
@@ -161,15 +200,24 @@ void tr_cold_emit(struct tr *t)
 
 	for (i = 0; i < t->num_cold; i++) {
 		const struct tr_cold *c = &t->cold[i];
+		struct sc_meta *m;
 		u32 at;
 
 		e_fix(e, c->site);
-		e_call(e, SC_THUNK_AT(SC_THUNK_SLOW));
+		e_call(e, SC_THUNK_AT(c->slot ? SC_THUNK_SITE : SC_THUNK_SLOW));
 		at = e->at;
-		e16(e, c->meta.guest);
-		e8(e, c->meta.len);
-		e8(e, c->meta.access);
-		e16(e, at - c->retry);
-		e16(e, at - c->next);
+		m = (struct sc_meta *)(e->base + at);
+		*m = c->meta;
+		e->at += sizeof(*m);
+		if (c->slot) {
+			struct sc_site_meta *s = (struct sc_site_meta *)m;
+
+			s->slot = c->slot;
+			s->span = c->span;
+			s->delta = c->delta | (c->solo ? SC_SITE_SOLO : 0);
+			e->at = at + sizeof(*s);
+		}
+		m->to_retry = way_back(t, c->held, c->retry) - at;
+		m->to_next = way_back(t, c->held_next, c->next) - at;
 	}
 }

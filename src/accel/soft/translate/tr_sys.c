@@ -75,6 +75,7 @@ static bool pushf(struct tr *t)
 	if (tr_insn(t)->opsize != 8)
 		return false;
 	tr_clobber_flags(t, SC_ARITH);
+	tr_forget(t);
 	e8(e, 0x65), e8(e, 0x44), e8(e, 0x0f), e8(e, 0xb7);	/* movzx r9d, word gs:stash */
 	e8(e, 0x0c), e8(e, 0x25);
 	e32(e, SC_OFF_STASH);
@@ -101,15 +102,14 @@ static bool mov_from_seg(struct tr *t)
 
 	if (in->op[0].kind != SC_OP_GPR || in->opsize < 4 || in->op[1].kind != SC_OP_SEG)
 		return false;
-	d = tr_in_memory(in->op[0].reg) ? H_R9 : tr_host(in->op[0].reg);
+	d = tr_dst(t, in->op[0].reg, H_R9);
 	e8(e, 0x65);
 	if (d >= 8)
 		e8(e, 0x44);
 	e8(e, 0x0f), e8(e, 0xb7), e8(e, (d & 7) << 3 | 4), e8(e, 0x25);
 	e32(e, offsetof(struct sc_vcpu, seg) + in->op[1].reg * sizeof(struct x86_segment) +
 	       offsetof(struct x86_segment, sel));
-	if (tr_in_memory(in->op[0].reg))
-		e_gs_store(e, H_R9, tr_gpr_off(in->op[0].reg));
+	tr_put(t, in->op[0].reg, d);
 	return true;
 }
 
@@ -129,7 +129,7 @@ static bool bit_string(struct tr *t)
 	    in->op[1].kind != SC_OP_GPR || ((in->flags & SC_I_LOCK) && !write))
 		return false;
 	tr_clobber_flags(t, SC_ARITH);
-	if (!tr_address(t))
+	if (!tr_address(t, H_R8, H_R9))
 		return false;
 	r = tr_get(t, in->op[1].reg, H_R9);
 	if (wide)
@@ -141,8 +141,9 @@ static bool bit_string(struct tr *t)
 	tr_probe(t, in->opsize, write);
 	r = tr_get(t, in->op[1].reg, H_R9);
 	e_mov(e, H_R10, r);
+	tr_forget(t);
 	e8(e, 0x41), e8(e, 0x83), e8(e, 0xe2), e8(e, wide ? 63 : 31); /* and r10d, 31 or 63 */
-	tr_want_flags(t);
+	tr_want_flags(t, H_R9);
 	for (p = 0; p < in->off_opcode; p++)
 		if (in->raw[p] == 0xf0)
 			e8(e, 0xf0);

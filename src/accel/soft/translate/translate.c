@@ -44,7 +44,7 @@ static void thunks_write(struct sc_cache *c)
 		[SC_THUNK_BRANCH] = sc_thunk_branch,
 		[SC_THUNK_SLOW] = sc_thunk_slow,
 		[SC_THUNK_INTERP] = sc_thunk_interp,
-		[SC_THUNK_STACK] = sc_thunk_stack,
+		[SC_THUNK_SITE] = sc_thunk_site,
 	};
 	struct emit e = { .base = c->rw };
 	unsigned i;
@@ -209,16 +209,15 @@ static bool lea(struct tr *t)
 		disp += tr_next_off(t);
 	if (disp != (s32)disp || (in->base == SC_REG_RIP && in->addrsize != 8))
 		return false;
-	d = tr_in_memory(g) ? H_R10 : tr_host(g);
 	b = in->base == SC_REG_NONE ? 0xff : H_R8;
 	if (in->base == SC_REG_RIP)
 		e_gs_load(e, H_R8, SC_OFF_RIP_PAGE);
 	else if (b != 0xff)
 		b = tr_get(t, in->base, H_R8);
 	x = in->index == SC_REG_NONE ? 0xff : tr_get(t, in->index, H_R9);
+	d = tr_dst(t, g, H_R8);
 	e_lea(e, wide, d, b, x, in->scale, disp);
-	if (tr_in_memory(g))
-		e_gs_store(e, H_R10, tr_gpr_off(g));
+	tr_put(t, g, d);
 	return true;
 }
 
@@ -228,12 +227,29 @@ static void insn(struct tr *t)
 	unsigned k;
 
 	t->cold_of_insn = t->num_cold;
+	t->pinned = false;
 	if (in->cls == SC_C_NOP)
 		return;
 	if (!lea(t) && !tr_flow(t) && !tr_copy(t) && !tr_sys(t))
 		tr_interp(t, tr_ends_block(t, in) == TR_ENDS);
-	for (k = t->cold_of_insn; k < t->num_cold; k++)
+	for (k = t->cold_of_insn; k < t->num_cold; k++) {
 		t->cold[k].next = t->e.at;
+		t->cold[k].held_next = t->held;
+	}
+}
+
+static bool uses_of(const struct sc_insn *in, unsigned g)
+{
+	return (in->gpr_read | in->gpr_written) & BIT(g);
+}
+
+static unsigned uses(const struct tr *t, unsigned g)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < t->n; i++)
+		n += uses_of(&t->in[i], g);
+	return n;
 }
 
 static struct sc_block *emit_block(struct tr *t)
@@ -241,7 +257,7 @@ static struct sc_block *emit_block(struct tr *t)
 	struct sc_cache *c = t->c;
 	struct sc_insn_map *map;
 	struct sc_block *b;
-	unsigned i;
+	unsigned i, g;
 
 	b = cache_meta_locked(c, sizeof(*b));
 	map = cache_meta_locked(c, t->n * sizeof(*map));
@@ -252,19 +268,18 @@ static struct sc_block *emit_block(struct tr *t)
 	*b = (struct sc_block){ .gpa = t->gpa, .gpa2 = t->gpa2, .mode = t->mode, .code = t->e.at, .map = map,
 				.num_insns = t->n, .len = t->off[t->n] - t->off[0] };
 	t->start = t->e.at;
-	t->block = (u8 *)b - c->meta;
 	t->flags = t->live[0] & SC_ARITH ? TR_REGS : TR_DEAD;
-	if (t->stack_check) {
-		tr_clobber_flags(t, t->live[0]);
-		t->stack_start = b->code_stashed = t->e.at;
-		tr_stack_check(t);
-	}
+	t->held = TR_NONE_HELD;
+	for (i = 0; i < 4; i++)
+		t->uses[i] = uses(t, 8 + i);
 	for (i = 0; i < t->n; i++) {
 		t->i = i;
 		map[i].host_off = t->e.at - t->start;
 		map[i].guest = t->off[i] | (t->flags == TR_STASHED || t->flags == TR_BOTH ? SC_MAP_STASHED :
 					    t->flags == TR_DEAD ? SC_MAP_DEAD : 0);
 		insn(t);
+		for (g = 8; g < 12; g++)
+			t->uses[g - 8] -= uses_of(&t->in[i], g);
 		/* A fault happens behind the probe: from there on the stash has them */
 		if (t->num_cold > t->cold_of_insn)
 			map[i].guest = t->off[i] | (t->live[i] & SC_ARITH ? SC_MAP_STASHED : SC_MAP_DEAD);
@@ -275,13 +290,12 @@ static struct sc_block *emit_block(struct tr *t)
 	tr_edges_emit(t);
 	tr_cold_emit(t);
 	tr_sti_cold_emit(t);
-	tr_stack_cold_emit(t);
-	if (!t->stack_check && !(t->live[0] & SC_ARITH)) {
+	if (!(t->live[0] & SC_ARITH)) {
 		b->code_stashed = b->code;
-	} else if (!t->stack_check) {
+	} else {
 		b->code_stashed = t->e.at;
 		t->flags = TR_STASHED;
-		tr_want_flags(t);
+		tr_want_flags(t, H_R9);
 		e_jmp(&t->e, b->code);
 	}
 	b->exits = cache_meta_locked(c, t->num_exits * sizeof(*b->exits) + 1);
@@ -343,7 +357,7 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa, u32 mode)
 	t->mode = mode;
 	if (decode(t, page)) {
 		liveness(t);
-		tr_stack_plan(t);
+		tr_windows_plan(t);
 		b = emit_block(t);
 	}
 	if (b) {
@@ -409,14 +423,14 @@ void *sc_slow_access(struct sc_vcpu *v, const struct sc_meta *meta, gva_t addr)
 	if ((size < 16 || !(addr & (size - 1))) &&
 	    mmu_fill(v, addr, size, meta->access & 0x80 ? SC_WRITE : SC_READ) && !v->code_written) {
 		sc_fpu_load(v);
-		return (u8 *)meta - meta->back_retry;
+		return (u8 *)meta + meta->to_retry;
 	}
 	if (v->code_written)
 		return NULL;
 	v->stats.slow_insns++;
 	next = v->rip + meta->len;
 	sc_interp_one(v);
-	return goes_on(v, next, mode) ? (u8 *)meta - meta->back_next : elsewhere(v);
+	return goes_on(v, next, mode) ? (u8 *)meta + meta->to_next : elsewhere(v);
 }
 
 void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta)
@@ -435,25 +449,50 @@ void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta)
 	return elsewhere(v);
 }
 
-void *sc_slow_stack(struct sc_vcpu *v, const struct sc_stack_meta *meta)
+/* The instruction at v->rip in the variant whose accesses stand alone; flags are stashed or dead */
+static void *go_solo(struct sc_vcpu *v)
 {
-	struct sc_cache *c = v->vm->cache;
-	const struct sc_block *b = (struct sc_block *)(c->meta + meta->block);
-	gpa_t gpa;
+	u32 mode = v->mode | SC_MODE_SOLO;
+	gpa_t gpa = mmu_fetch_gpa(v, v->rip);
+	const struct sc_block *b = cache_find(v, gpa, mode);
 
-	v->rip = v->rip_page + (b->gpa & ~PAGE_MASK);
-	if (meta->stashed)
-		v->rflags = sc_unstash(v->rflags, v->flags_stash);
-	if (mmu_stack_fill(v, v->gpr[X86_RSP] + meta->lo, meta->span)) {
-		sc_fpu_load(v);
-		return c->rx + b->code_stashed;
-	}
-	gpa = b->gpa;
-	b = cache_find(v, gpa, v->mode | SC_MODE_NO_STACK);
 	if (!b)
-		b = sc_translate(v, gpa, v->mode | SC_MODE_NO_STACK);
-	if (!b)
+		b = sc_translate(v, gpa, mode);
+	if (v->code_written)
 		return NULL;
+	if (!b) {
+		sc_interp_one(v);
+		return elsewhere(v);
+	}
 	sc_fpu_load(v);
-	return c->rx + b->code_stashed;
+	return v->vm->cache->rx + b->code_stashed;
+}
+
+void *sc_slow_site(struct sc_vcpu *v, const struct sc_site_meta *s, gva_t window)
+{
+	gva_t addr = window + (s->delta & ~SC_SITE_SOLO);
+	unsigned size = s->m.access & 0x7f;
+	enum sc_access access = s->m.access & 0x80 ? SC_WRITE : SC_READ;
+	bool stores = s->span & SC_SITE_STORES, inside;
+	const struct sc_tlbe *e = mmu_entry(v, mmu_kind(v), addr);
+
+	if ((s->delta & SC_SITE_SOLO) && (window & ~PAGE_MASK) + size > PAGE_BYTES)
+		return sc_slow_access(v, &s->m, addr);
+	enter_insn(v, &s->m);
+	if (mmu_site_is_poly(v, s->slot)) {
+		cache_set_poly(v, mmu_fetch_gpa(v, v->rip), s->m.len);
+		return NULL;
+	}
+	inside = (window & ~PAGE_MASK) + (s->span & ~SC_SITE_STORES) <= PAGE_BYTES;
+	/* Misaligned vectors are the interpreter's: their #GP, if any, comes before a #PF */
+	if ((stores ? e->tag_w : e->tag_r) != (addr & PAGE_MASK))
+		e = size < 16 || !(addr & (size - 1)) ? mmu_fill(v, addr, size, access) : NULL;
+	if (v->code_written)
+		return NULL;
+	if (e && inside && (!stores || e->tag_w == (addr & PAGE_MASK))) {
+		mmu_site_fill(v, s->slot, e, addr & PAGE_MASK);
+		sc_fpu_load(v);
+		return (u8 *)s + s->m.to_retry;
+	}
+	return s->delta & SC_SITE_SOLO ? sc_slow_access(v, &s->m, addr) : go_solo(v);
 }

@@ -10,22 +10,17 @@
  * takes the page's linear address from v->rip_page, so one translation serves
  * every mapping of a physical page.
  *
- * Memory operands go through the software TLB: compute the linear address in r8,
- * probe, add the entry's addend; then the guest's own instruction runs with [r8]
- * as its operand. The probe is before the instruction's first effect, so when it
- * fails sc_slow_access fills the TLB and runs the probe again, or has the
- * interpreter do the whole instruction.
+ * Memory operands are checked against the page that the place used last
+ * (tr_window.c), behind which is the software TLB; then the guest's own instruction
+ * runs with [r8 + register + displacement] as its operand. The check is before the
+ * instruction's first effect, so when it fails the slow path fills the TLB and the
+ * slot and checks again, or has the interpreter do the whole instruction.
  *
  * Arithmetic flags stay in the host's RFLAGS. Probes destroy them; where they are
  * still wanted (backward liveness, unknown after an exit means wanted) they are
  * stashed once (lahf, seto) and brought back only before an instruction that
  * reads them. Every block has a second entry that first takes flags out of the
  * stash, which is the same as the first when it does not want any.
- *
- * Most accesses are to the stack, at known distances from rsp. A block with
- * several of them checks once, at its start, that all fall into the page in
- * v->stack; they then need no probe. When they do not, the block's variant
- * without the check (SC_MODE_NO_STACK) runs instead.
  *
  * Jumps inside the page are chained by patching; calls, returns and jumps to
  * other pages look the target up in v->ibtc. Backward jumps and look-ups test
@@ -46,22 +41,23 @@ struct sc_meta {
 	u16 guest;	/* offset in page; bit 15: flags are stashed, bit 14: dead */
 	u8 len;		/* of the instruction */
 	u8 access;	/* bits 6:0 bytes, bit 7 store */
-	u16 back_retry; /* from this struct back to the probe, bytes */
-	u16 back_next;	/* ... to the next instruction; 0 = right behind this struct */
+	s16 to_retry;	/* from this struct to where the access begins again, bytes */
+	s16 to_next;	/* ... to the next instruction; 0 = right behind this struct */
 };
 
-/* Follows a call of sc_thunk_stack; enter.S knows the offsets of the first three */
-struct sc_stack_meta {
-	s16 lo;		/* the block accesses [rsp + lo, rsp + lo + span) */
-	u16 span;
-	s32 back;	/* from this struct to the check, bytes (negative) */
-	u32 block;	/* offset in cache->meta */
-	u8 stashed;	/* flags: in v->flags_stash, else dead */
+/* Follows a call of sc_thunk_site; enter.S knows the offsets */
+struct sc_site_meta {
+	struct sc_meta m;
+	u32 slot;	/* of the window: offset of a struct sc_site in struct sc_vcpu */
+	u16 span;	/* bytes of the window | SC_SITE_STORES */
+	u16 delta;	/* the access made now is that far into it | SC_SITE_SOLO */
 };
+#define SC_SITE_STORES BIT(15) /* in a page that may be stored to */
+#define SC_SITE_SOLO BIT(15) /* the window is of this access alone */
 
 /* Entry points at the start of the code memory, where any block can reach them */
 enum sc_thunk {
-	SC_THUNK_CHAIN, SC_THUNK_BRANCH, SC_THUNK_SLOW, SC_THUNK_INTERP, SC_THUNK_STACK, SC_NUM_THUNKS
+	SC_THUNK_CHAIN, SC_THUNK_BRANCH, SC_THUNK_SLOW, SC_THUNK_INTERP, SC_THUNK_SITE, SC_NUM_THUNKS
 };
 #define SC_THUNK_BYTES 16
 /* What an indirect branch says of itself: its offset in the page and how to undo its change of
@@ -75,7 +71,7 @@ enum sc_thunk {
 int sc_translate_init(struct sc_cache *c) MUST_CHECK; /* [setup] writes the thunks */
 void sc_translate_fini(struct sc_cache *c);
 
-/* [vcpu] Make a block for @gpa in @mode (v->mode and perhaps SC_MODE_NO_STACK). Return: NULL when its first instruction has to be
+/* [vcpu] Make a block for @gpa in @mode (v->mode and perhaps SC_MODE_SOLO). Return: NULL when its first instruction has to be
  * interpreted (it crosses the page, or is not in RAM) */
 struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa, u32 mode);
 
@@ -86,14 +82,15 @@ void sc_thunk_chain(void);
 void sc_thunk_branch(void);
 void sc_thunk_slow(void);
 void sc_thunk_interp(void);
-void sc_thunk_stack(void);
+void sc_thunk_site(void);
 #define SC_LEFT_BRANCH (~0ull)
 
 /* [vcpu] called by enter.S; return where to go on or NULL to leave */
 void *sc_slow_access(struct sc_vcpu *v, const struct sc_meta *meta, gva_t addr);
 void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta);
-/* The stack check at a block's start failed and the TLB did not have the page either */
-void *sc_slow_stack(struct sc_vcpu *v, const struct sc_stack_meta *meta);
+/* The window's slot has another page, and the TLB does not have this one, or it is time to ask
+ * whether the slot is of use at all. @addr: where the window begins */
+void *sc_slow_site(struct sc_vcpu *v, const struct sc_site_meta *meta, gva_t addr);
 
 /* May translated code run from v->rip, as far as the vCPU's own state goes? */
 static inline bool sc_translates(const struct sc_vcpu *v)
