@@ -37,7 +37,7 @@
 struct sc_tlbe {
 	u64 tag_r;    /* page address when loads may go straight to memory */
 	u64 tag_w;    /* likewise stores: dirty bit set, no translated code in the page */
-	u64 addend;   /* host address = guest address + addend */
+	u64 host;     /* address of the page */
 	u64 gpa_flags; /* guest-physical page | SC_TLBE_* */
 };
 #define SC_TLB_BITS 12

@@ -333,7 +333,7 @@ u64 cache_granules(const struct sc_link *l)
 	unsigned start, len;
 
 	part_of(l, &start, &len);
-	return (~0ull << (start >> 6)) & (~0ull >> (63 - ((start + len - 1) >> 6)));
+	return cache_granule_mask(start, len) | (l == &l->block->link[0] ? l->block->deps : 0);
 }
 
 /* Take a block off the list of its other page */
@@ -366,7 +366,8 @@ static bool drop_range_locked(struct sc_vm *vm, gpa_t page, unsigned off, unsign
 		unsigned start, n;
 
 		part_of(l, &start, &n);
-		if (start < off + len && off < start + n) {
+		if ((start < off + len && off < start + n) ||
+		    (l == &b->link[0] && (b->deps & cache_granule_mask(off, len)))) {
 			*pp = l->next;
 			if (b->gpa2)
 				unlink_page(vm, l == &b->link[0] ? &b->link[1] : &b->link[0]);
@@ -386,7 +387,7 @@ static bool drop_range_locked(struct sc_vm *vm, gpa_t page, unsigned off, unsign
 
 bool sc_cache_has_code(struct sc_vm *vm, gpa_t gpa, unsigned len)
 {
-	unsigned first = (gpa & ~PAGE_MASK) >> 6, last;
+	unsigned off = gpa & ~PAGE_MASK;
 	struct sc_page *p = cache_page(vm, gpa);
 
 	/* The store that we are asked about comes before the look: whoever translates sets the
@@ -394,8 +395,7 @@ bool sc_cache_has_code(struct sc_vm *vm, gpa_t gpa, unsigned len)
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!p || !atomic_load(&p->tracked))
 		return false;
-	last = MIN((gpa & ~PAGE_MASK) + len - 1, PAGE_BYTES - 1) >> 6;
-	return atomic_load(&p->granules) & (~0ull << first) & (~0ull >> (63 - last));
+	return atomic_load(&p->granules) & cache_granule_mask(off, MIN(len, PAGE_BYTES - off));
 }
 
 void sc_cache_invalidate(struct sc_vm *vm, struct sc_vcpu *v, gpa_t gpa, u64 len)

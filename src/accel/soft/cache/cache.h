@@ -60,6 +60,7 @@ struct sc_block {
 	u16 len;		/* guest bytes */
 	u16 num_insns, num_exits;
 	bool dead;
+	u64 deps;		/* granules of its page that it was made with besides its own bytes */
 	u32 code, code_stashed, host_len; /* offsets in the code memory */
 	struct sc_link {	/* in the lists of its pages */
 		struct sc_link *next;
@@ -145,6 +146,11 @@ u32 cache_find_code(struct sc_vcpu *v, gpa_t gpa, u32 mode);
 /* [vcpu, locked] */
 void cache_insert_locked(struct sc_vcpu *v, struct sc_block *b); /* its pages are tracked */
 void *cache_meta_locked(struct sc_cache *c, size_t bytes); /* NULL: full */
+/* Granules of [off, off+len) of a page, len > 0 */
+static inline u64 cache_granule_mask(unsigned off, unsigned len)
+{
+	return (~0ull << (off >> 6)) & (~0ull >> (63 - ((off + len - 1) >> 6)));
+}
 u64 cache_granules(const struct sc_link *l); /* which granules of that page its block covers */
 void cache_flush_all_locked(struct sc_vcpu *v);
 void cache_track_locked(struct sc_vcpu *v, gpa_t page);

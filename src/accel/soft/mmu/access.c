@@ -148,9 +148,9 @@ void *sc_r_ptr(struct sc_vcpu *v, gva_t a, unsigned size)
 	struct sc_tlbe *e = mmu_entry(v, mmu_kind(v), a);
 
 	if (likely(tlb_hit(e->tag_r, a, size)))
-		return (void *)(a + e->addend);
+		return mmu_host(e, a);
 	e = mmu_fill(v, a, size, SC_READ);
-	return e ? (void *)(wrap(v, a) + e->addend) : NULL;
+	return e ? mmu_host(e, a) : NULL;
 }
 
 void *sc_rw_ptr(struct sc_vcpu *v, gva_t a, unsigned size)
@@ -161,10 +161,10 @@ void *sc_rw_ptr(struct sc_vcpu *v, gva_t a, unsigned size)
 
 	v->store_gpa = ~0ull;
 	if (likely(tlb_hit(e->tag_w, a, size)))
-		return (void *)(a + e->addend);
+		return mmu_host(e, a);
 	e = mmu_fill(v, a, size, SC_WRITE);
 	if (e)
-		return (void *)(wrap(v, a) + e->addend);
+		return mmu_host(e, a);
 	if ((a & ~PAGE_MASK) > PAGE_BYTES - size || (sc_long_mode(v) && !sc_canonical(a)))
 		return NULL;
 	gpa = translate(v, wrap(v, a), SC_WRITE, v->cpl == 3);
@@ -206,12 +206,12 @@ void sc_write(struct sc_vcpu *v, gva_t a, u64 val, unsigned size)
 	struct sc_tlbe *e = mmu_entry(v, mmu_kind(v), a);
 
 	if (likely(tlb_hit(e->tag_w, a, size))) {
-		store_n((void *)(a + e->addend), val, size);
+		store_n(mmu_host(e, a), val, size);
 		return;
 	}
 	e = mmu_fill(v, a, size, SC_WRITE);
 	if (e)
-		store_n((void *)(wrap(v, a) + e->addend), val, size);
+		store_n(mmu_host(e, a), val, size);
 	else
 		write_slow(v, a, &val, size, v->cpl == 3);
 }
@@ -233,7 +233,7 @@ void sc_write_bytes(struct sc_vcpu *v, gva_t a, const void *buf, unsigned len)
 	if (!tlb_hit(e->tag_w, a, len))
 		e = mmu_fill(v, a, len, SC_WRITE);
 	if (e)
-		sc_copy((void *)(wrap(v, a) + e->addend), buf, len);
+		sc_copy(mmu_host(e, a), buf, len);
 	else
 		write_slow(v, a, buf, len, v->cpl == 3);
 }

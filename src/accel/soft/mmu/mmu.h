@@ -74,6 +74,11 @@ static inline struct sc_tlbe *mmu_entry(struct sc_vcpu *v, enum sc_tlb_kind k, g
 {
 	return &v->tlb[k][a >> PAGE_SHIFT & (SC_TLB_ENTRIES - 1)];
 }
+/* Host address of @a, whose page @e has */
+static inline void *mmu_host(const struct sc_tlbe *e, gva_t a)
+{
+	return (void *)(e->host + (a & ~PAGE_MASK));
+}
 static inline enum sc_tlb_kind mmu_kind(const struct sc_vcpu *v)
 {
 	return v->cpl == 3 ? SC_TLB_USER : SC_TLB_KERNEL;

@@ -204,6 +204,7 @@ begin sc_thunk_site
 	popq %rdx
 2:	movq %r8, %gs:(%rax)
 	movq %gs:SC_OFF_TLB + 16(%r10), %r10
+	subq %r8, %r10
 	movq %r10, %gs:8(%rax)
 	movswq 4(%r9), %rax
 	addq %rax, %r9

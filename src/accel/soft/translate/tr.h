@@ -52,8 +52,13 @@ struct tr {
 	u64 granules2;
 	bool into_crossing;	     /* the next instruction crosses the page */
 	u32 mode;
+	u64 deps;		     /* granules of the page that live_at() looked at */
+	bool loops;		     /* jumps to its own start */
+	bool attends;		     /* looks at v->attention there, so that these jumps need not */
 
 	struct sc_insn in[SC_BLOCK_INSNS];
+	struct sc_insn ahead;	     /* of live_at() */
+	u16 live_taken[SC_BLOCK_INSNS]; /* flags wanted where a conditional jump leads */
 	u16 off[SC_BLOCK_INSNS + 1]; /* offset in page; one more: where the block ends */
 	u16 live[SC_BLOCK_INSNS + 1]; /* flags wanted before instruction i */
 	unsigned n;
@@ -76,6 +81,7 @@ struct tr {
 		u32 site, retry, next;
 		struct sc_meta meta;
 		u32 slot;	     /* 0: a probe of the TLB */
+		u32 tag;	     /* the probe's: offset of the first entry's tag */
 		u16 span, delta;     /* as struct sc_site_meta */
 		bool solo;
 		u8 held, held_next;  /* what r10 has to hold there */
@@ -135,7 +141,7 @@ void tr_clobber_flags(struct tr *t, u16 live); /* host RFLAGS will be destroyed;
 void tr_want_flags(struct tr *t, unsigned tmp); /* host RFLAGS must hold them; uses @tmp */
 /* Linear address of the operand into @dst (r8 or r9); uses @tmp, the other. false: cannot */
 bool tr_address(struct tr *t, unsigned dst, unsigned tmp);
-/* Guest address in r8 becomes host address, t->m; uses r9, r10, flags */
+/* Guest address in r8 becomes host address, t->m; uses r9, flags */
 void tr_probe(struct tr *t, unsigned size, bool write);
 
 /* tr_window.c */
@@ -171,6 +177,7 @@ void tr_sti_cold_emit(struct tr *t);
 bool tr_flow(struct tr *t);   /* branches and stack instructions; false: not one of them */
 void tr_fallthrough(struct tr *t);
 void tr_edges_emit(struct tr *t);
+void tr_attend(struct tr *t); /* leave at the block's start when v->attention is set; flags are dead */
 /* How an instruction ends a block */
 enum tr_end { TR_GOES_ON, TR_SIDE_EXIT, TR_ENDS };
 enum tr_end tr_ends_block(const struct tr *t, const struct sc_insn *in);

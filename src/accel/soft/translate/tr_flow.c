@@ -84,25 +84,20 @@ static void stash_now(struct tr *t, enum tr_flags *flags)
 /* Leave for the dispatch loop when v->attention is set, then jump. Flags survive. */
 static void attend_and_jump(struct tr *t, u16 off, enum tr_flags flags)
 {
-	bool self = off == t->off[0];
 	struct emit *e = &t->e;
 	u32 skip;
 
-	if (flags != TR_REGS || (self && !(t->live[0] & SC_ARITH))) {
+	if (flags != TR_REGS) {
 		/* Nobody needs the host's flags, or there is a stashed copy */
 		if (flags == TR_BOTH)
 			flags = TR_STASHED;
 		e_gs(e, false, 0x83, 7, SC_OFF_ATTENTION);
 		e8(e, 0);
-		skip = e_jcc_later(e, CC_E);
+		align_site(t, 2);
+		e_jcc(e, CC_E, 0);
+		add_exit(t, off, flags);
 		jump_in_page(t, off, flags);
 		t->exit[t->num_exits - 1].off |= SC_EXIT_ATTEND;
-		e_fix(e, skip);
-		if (self && !(t->live[0] & SC_ARITH)) {
-			e_jmp(e, t->start);
-			return;
-		}
-		jump_in_page(t, off, flags);
 		return;
 	}
 	e_mov(e, H_R8, H_RCX);
@@ -115,17 +110,26 @@ static void attend_and_jump(struct tr *t, u16 off, enum tr_flags flags)
 	t->exit[t->num_exits - 1].off |= SC_EXIT_ATTEND;
 	e->base[skip - 1] = e->at - skip;
 	e_mov(e, H_RCX, H_R8);
-	if (self)
-		e_jmp(e, t->start);
-	else
-		jump_in_page(t, off, flags);
+	jump_in_page(t, off, flags);
+}
+
+void tr_attend(struct tr *t)
+{
+	e_gs(&t->e, false, 0x83, 7, SC_OFF_ATTENTION);
+	e8(&t->e, 0);
+	align_site(t, 2);
+	e_jcc(&t->e, CC_NE, 0);
+	add_exit(t, t->off[0], TR_DEAD);
+	t->exit[t->num_exits - 1].off |= SC_EXIT_ATTEND;
 }
 
 /* Unconditional transfer to a fixed distance from the page's start */
 static void jump_to(struct tr *t, s32 target, enum tr_flags flags, bool backward)
 {
 	if (target >= 0 && target < (s32)PAGE_BYTES && !(t->into_crossing && target == t->off[t->n])) {
-		if (backward)
+		if (t->attends && target == t->off[0])
+			e_jmp(&t->e, t->start);
+		else if (backward)
 			attend_and_jump(t, target, flags);
 		else
 			jump_in_page(t, target, flags);
@@ -252,13 +256,13 @@ static bool call(struct tr *t)
 
 	if (!wide_stack(in))
 		return false;
-	tr_clobber_flags(t, SC_ARITH);
+	tr_clobber_flags(t, t->live[t->i + 1]);
 	if (!direct) {
 		if (!target(t))
 			return false;
 		e_gs_store(e, H_R8, SC_OFF_SCRATCH);
 	}
-	tr_slot(t, -8, true, SC_ARITH);
+	tr_slot(t, -8, true, t->live[t->i + 1]);
 	e_gs_load(e, H_R9, SC_OFF_RIP_PAGE);
 	e_lea(e, true, H_R9, H_R9, 0xff, 0, tr_next_off(t));
 	store(t, H_R9);
@@ -315,6 +319,10 @@ static bool jcc(struct tr *t)
 	if (!wide_stack(in))
 		return false;
 	tr_want_flags(t, H_R9);
+	if (t->attends && to == t->off[0]) {
+		e_jcc(&t->e, in->sub, t->start);
+		return true;
+	}
 	if (to >= 0 && to < (s32)PAGE_BYTES && !backward) {
 		align_site(t, 2);
 		e_jcc(&t->e, in->sub, 0);
@@ -324,7 +332,7 @@ static bool jcc(struct tr *t)
 	g = &t->edge[t->num_edges++];
 	g->site = e_jcc_later(&t->e, in->sub);
 	g->target = to;
-	g->flags = t->flags;
+	g->flags = t->live_taken[t->i] & SC_ARITH ? t->flags : TR_DEAD;
 	g->backward = backward;
 	return true;
 }

@@ -141,21 +141,21 @@ void tr_probe(struct tr *t, unsigned size, bool write)
 	struct emit *e = &t->e;
 
 	_Static_assert(sizeof(struct sc_tlbe) == 32, "the shift below");
-	tr_forget(t);
 	cold->slot = 0;
-	cold->held = TR_NONE_HELD;
+	cold->tag = tag;
+	cold->held = t->held;
 	cold->retry = e->at;
 	e_rex(e, false, H_R8, 0, H_R9);			/* mov r9d, r8d */
 	e8(e, 0x89), e8(e, 0xc0 | (H_R8 & 7) << 3 | (H_R9 & 7));
 	e8(e, 0x41), e8(e, 0xc1), e8(e, 0xe9), e8(e, PAGE_SHIFT - 5); /* shr r9d, 7 */
 	e8(e, 0x41), e8(e, 0x81), e8(e, 0xe1);		/* and r9d, index mask */
 	e32(e, (SC_TLB_ENTRIES - 1) * sizeof(struct sc_tlbe));
-	e_gs_based(e, 0x8b, H_R10, H_R9, tag);		/* mov r10, tag */
-	e8(e, 0x4d), e8(e, 0x31), e8(e, 0xc2);		/* xor r10, r8 */
-	e8(e, 0x49), e8(e, 0x81), e8(e, 0xfa);		/* cmp r10, 4096 - size */
+	/* What is left of a page that matches is the offset in it */
+	e_gs_based(e, 0x33, H_R8, H_R9, tag);		/* xor r8, tag */
+	e8(e, 0x49), e8(e, 0x81), e8(e, 0xf8);		/* cmp r8, 4096 - size */
 	e32(e, PAGE_BYTES - size);
 	cold->site = e_jcc_later(e, CC_A);
-	e_gs_based(e, 0x03, H_R8, H_R9, tlb + offsetof(struct sc_tlbe, addend)); /* add r8, addend */
+	e_gs_based(e, 0x03, H_R8, H_R9, tlb + offsetof(struct sc_tlbe, host)); /* add r8, host */
 	cold->meta = tr_meta(t);
 	cold->meta.access = size | (write ? 0x80 : 0);
 	t->m = (struct tr_mem){ .index = 0xff };
@@ -204,6 +204,8 @@ void tr_cold_emit(struct tr *t)
 		u32 at;
 
 		e_fix(e, c->site);
+		if (!c->slot)				/* xor r8, tag: the address again */
+			e_gs_based(e, 0x33, H_R8, H_R9, c->tag);
 		e_call(e, SC_THUNK_AT(c->slot ? SC_THUNK_SITE : SC_THUNK_SLOW));
 		at = e->at;
 		m = (struct sc_meta *)(e->base + at);

@@ -173,19 +173,81 @@ static bool flags_exact(const struct tr *t, const struct sc_insn *in)
 	       tr_sys_exact(t, in) || in->cls == SC_C_PUSH || in->cls == SC_C_POP || in->cls == SC_C_LEAVE;
 }
 
-static void liveness(struct tr *t)
-{
-	u16 live = SC_ARITH;
-	unsigned i = t->n;
+/* Instructions that are looked at behind a jump */
+#define AHEAD 5
 
+static const struct sc_insn *insn_at(struct tr *t, const u8 *page, unsigned off)
+{
+	unsigned i, n = MIN(PAGE_BYTES - off, 15);
+	u8 code[15];
+
+	for (i = 0; i < t->n; i++)
+		if (t->off[i] == off)
+			return &t->in[i];
+	code_read(code, page + off, n);
+	if (sc_decode(t->v, 8, code, n, &t->ahead) != SC_DEC_OK)
+		return NULL;
+	t->deps |= cache_granule_mask(off, t->ahead.len);
+	return &t->ahead;
+}
+
+/* Flags that the code at @off of the page may read before it sets them */
+static u16 live_at(struct tr *t, const u8 *page, s32 off)
+{
+	u16 want = 0, open = SC_ARITH;
+	unsigned i;
+
+	for (i = 0; i < AHEAD && open && off >= 0 && off < (s32)PAGE_BYTES; i++) {
+		const struct sc_insn *in = insn_at(t, page, off);
+
+		if (!in)
+			break;
+		if (in->cls == SC_C_JMP && in->op[0].kind == SC_OP_REL && in->opsize == 8) {
+			off += in->len + (s32)in->imm;
+			continue;
+		}
+		if (!flags_exact(t, in))
+			break;
+		want |= in->fl_read & open;
+		open &= ~tr_killed(in);
+		off += in->len;
+	}
+	return want | open;
+}
+
+/* Backwards through the block; behind it and at the ends of its jumps the page tells */
+static void liveness(struct tr *t, const u8 *page)
+{
+	const struct sc_insn *last = &t->in[t->n - 1];
+	s32 out = t->off[t->n];
+	unsigned i = t->n;
+	u16 live = SC_ARITH;
+
+	if (t->gpa2) {
+		page = NULL;
+	} else if (t->open_end) {
+		live = live_at(t, page, out);
+	} else if ((last->cls == SC_C_JMP || last->cls == SC_C_CALL) && last->op[0].kind == SC_OP_REL &&
+		   last->opsize == 8) {
+		live = live_at(t, page, out + (s32)last->imm);
+	}
 	t->live[i] = live;
 	while (i--) {
 		const struct sc_insn *in = &t->in[i];
+		s32 to = t->off[i] + in->len + (s32)in->imm;
 
-		if (flags_exact(t, in))
+		if (flags_exact(t, in)) {
 			live = (live & ~tr_killed(in)) | (in->fl_read & SC_ARITH);
-		else
+		} else if (in->cls == SC_C_JCC && in->opsize == 8) {
+			t->live_taken[i] = page ? live_at(t, page, to) : SC_ARITH;
+			t->loops |= to == t->off[0];
+			live |= t->live_taken[i] | (in->fl_read & SC_ARITH);
+		} else if ((in->cls == SC_C_JMP || in->cls == SC_C_CALL) && in->op[0].kind == SC_OP_REL &&
+			   in->opsize == 8) {
+			t->loops |= to == t->off[0];
+		} else {
 			live = SC_ARITH;
+		}
 		t->live[i] = live;
 	}
 }
@@ -266,12 +328,16 @@ static struct sc_block *emit_block(struct tr *t)
 	t->e.base = c->rw;
 	t->e.at = (c->used + 15) & ~15u;
 	*b = (struct sc_block){ .gpa = t->gpa, .gpa2 = t->gpa2, .mode = t->mode, .code = t->e.at, .map = map,
-				.num_insns = t->n, .len = t->off[t->n] - t->off[0] };
+				.num_insns = t->n, .len = t->off[t->n] - t->off[0], .deps = t->deps };
 	t->start = t->e.at;
 	t->flags = t->live[0] & SC_ARITH ? TR_REGS : TR_DEAD;
 	t->held = TR_NONE_HELD;
 	for (i = 0; i < 4; i++)
 		t->uses[i] = uses(t, 8 + i);
+	if (t->loops && !(t->live[0] & SC_ARITH)) {
+		t->attends = true;
+		tr_attend(t);
+	}
 	for (i = 0; i < t->n; i++) {
 		t->i = i;
 		map[i].host_off = t->e.at - t->start;
@@ -356,7 +422,7 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa, u32 mode)
 	t->gpa = gpa;
 	t->mode = mode;
 	if (decode(t, page)) {
-		liveness(t);
+		liveness(t, page);
 		tr_windows_plan(t);
 		b = emit_block(t);
 	}
