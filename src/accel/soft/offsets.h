@@ -19,9 +19,10 @@
 #define SC_OFF_BLOCK 232
 #define SC_OFF_RESUME 240
 #define SC_OFF_SELF 248
+#define SC_OFF_SHADOW 288
 
 /* TLB and slots of windows: enter.S refills a slot itself */
-#define SC_OFF_TLB 1152
+#define SC_OFF_TLB 1216
 #define SC_TLB_INDEX_BITS 12
 #define SC_OFF_STACK 256
 #define SC_OFF_SITE (SC_OFF_TLB + 2 * 32 * (1 << SC_TLB_INDEX_BITS))

@@ -156,6 +156,9 @@ struct sc_vcpu {
 	void *resume;
 	u64 self;		/* address of this struct, for "mov gs:self, reg" */
 	struct sc_site stack[SC_NUM_TLBS]; /* page that guest rsp points into; its tag is a store tag */
+	/* Calls under way, {host code behind the call, guest return address} each; one stack a kind
+	 * (translate/shadow.c). Where rsp goes on, where it begins, below which a call begins anew */
+	u64 shadow[SC_NUM_TLBS], shadow_top[SC_NUM_TLBS], shadow_limit[SC_NUM_TLBS];
 
 	/* --- architectural state --- */
 	struct x86_segment seg[X86_NUM_SEGS]; /* attr as x86_state.h; CPL = v->cpl */
@@ -225,6 +228,7 @@ struct sc_vcpu {
 	bool fpu_live;		/* guest registers are in the host's */
 	u32 fpu_mask;		/* XSAVE components kept: host XCR0 & 7; 0 until first asked (fpu/) */
 	u32 mxcsr_mask;		/* writable MXCSR bits of the host, with fpu_mask */
+	void *shadow_memory;	/* translate/shadow.c's own */
 	struct sc_native *native; /* executable snippets, interp/native.c's own */
 	ALIGNED(64) u8 xsave[1024]; /* XSAVE standard format, x87 + SSE + AVX; valid while !fpu_live */
 

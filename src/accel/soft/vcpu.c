@@ -14,7 +14,6 @@
 #include "accel/soft/fault/fault.h"
 #include "accel/soft/fpu/fpu.h"
 #include "accel/soft/interp/native.h"
-#include "accel/soft/interp/native.h"
 #include "accel/soft/mmu/mmu.h"
 #include "accel/soft/offsets.h"
 #include "accel/soft/translate/translate.h"
@@ -38,6 +37,7 @@ AT_OFFSET(block, SC_OFF_BLOCK);
 AT_OFFSET(resume, SC_OFF_RESUME);
 AT_OFFSET(self, SC_OFF_SELF);
 AT_OFFSET(stack, SC_OFF_STACK);
+AT_OFFSET(shadow, SC_OFF_SHADOW);
 AT_OFFSET(tlb, SC_OFF_TLB);
 AT_OFFSET(site, SC_OFF_SITE);
 AT_OFFSET(site_note, SC_OFF_SITE_NOTE);
@@ -378,6 +378,7 @@ static bool fault_hook(struct sc_vcpu *v, struct sc_fault *f)
 		v->rflags = sc_unstash(v->rflags, v->flags_stash);
 	else
 		v->rflags = (v->rflags & ~(u64)SC_ARITH) | (f->gregs[REG_EFL] & SC_ARITH);
+	v->shadow[mmu_kind(v)] = (u64)f->gregs[REG_RSP];
 	f->gregs[REG_RAX] = SC_LEFT_FAULT;
 	f->gregs[REG_RIP] = (long long)(u64)sc_leave;
 	return true;
@@ -539,7 +540,10 @@ int sc_vcpu_create(struct accel_vm *avm, unsigned cpu, struct accel_vcpu **out, 
 	v->store_gpa = ~0ull;
 	v->maxphyaddr_rsvd = ~(BIT64(46) - 1) & 0x000fffffffffffffull;
 	rc = sc_interp_init(v);
+	if (!rc)
+		rc = sc_shadow_init(v);
 	if (rc) {
+		sc_interp_fini(v);
 		munmap(v, sizeof(*v));
 		return err_set(err, rc, "no memory for vCPU %u", cpu);
 	}
@@ -561,7 +565,7 @@ void sc_vcpu_destroy(struct accel_vcpu *av)
 		return;
 	atomic_store(&v->vm->cpu[v->cpu], NULL);
 	sc_native_fini(v);
-	sc_native_fini(v);
+	sc_shadow_fini(v);
 	sc_interp_fini(v);
 	munmap(v, sizeof(*v));
 }

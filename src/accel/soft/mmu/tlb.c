@@ -6,6 +6,7 @@
  * so whoever hits may store at once. All functions run on the owner's thread. */
 #include "accel/soft/cache/cache.h"
 #include "accel/soft/mmu/mmu.h"
+#include "accel/soft/translate/translate.h"
 
 static void table_clear(struct sc_vcpu *v, enum sc_tlb_kind kind)
 {
@@ -24,6 +25,7 @@ void mmu_ibtc_flush(struct sc_vcpu *v, enum sc_tlb_kind kind)
 {
 	unsigned n = v->ibtc_count[kind], i;
 
+	sc_shadow_reset(v, kind);
 	if (n > ARRAY_LEN(v->ibtc_used[kind])) {
 		sc_zero(v->ibtc[kind], sizeof(v->ibtc[kind]));
 	} else {

@@ -4,8 +4,8 @@
  * Register map while in translated code: guest rax rcx rdx rbx rbp rsi rdi
  * r12..r15 are in the host registers of the same name, guest rsp is in host r11,
  * guest r8..r11 stay in v->gpr. Host r8, r9, r10 are scratch, host rsp is the
- * host's stack, gs points at struct sc_vcpu. Arithmetic flags are the host's or
- * stashed in v->flags_stash (AH of lahf in bits 15:8, OF in bit 0). */
+ * shadow stack of the mode (shadow.c), gs points at struct sc_vcpu. Arithmetic flags
+ * are the host's or stashed in v->flags_stash (AH of lahf in bits 15:8, OF in bit 0). */
 #include "accel/soft/offsets.h"
 
 #define GPR(n) %gs:(SC_OFF_GPR + 8 * (n))
@@ -41,6 +41,14 @@
 	movq GPR(15), %r15
 	.endm
 
+	/* To C's stack, to go back to the shadow stack later; uses @reg */
+	.macro leave_shadow reg32 reg
+	movl %gs:SC_OFF_MODE, \reg32
+	andl $1, \reg32				/* SC_MODE_USER */
+	movq %rsp, %gs:SC_OFF_SHADOW(, \reg, 8)
+	movq %gs:SC_OFF_HOST_RSP, %rsp
+	.endm
+
 	.macro begin name
 	.globl \name
 	.hidden \name
@@ -62,6 +70,9 @@ begin sc_enter
 	movq %rsp, SC_OFF_HOST_RSP(%rdi)
 	movq %rsi, %gs:SC_OFF_RESUME
 	load_gprs_but_rax
+	movl %gs:SC_OFF_MODE, %eax
+	andl $1, %eax
+	movq %gs:SC_OFF_SHADOW(, %rax, 8), %rsp
 	movq GPR(0), %rax
 	jmpq *%gs:SC_OFF_RESUME
 	.size sc_enter, . - sc_enter
@@ -88,6 +99,7 @@ begin sc_thunk_chain
 	pushfq
 	popq %gs:SC_OFF_SCRATCH
 	popq %rax
+	leave_shadow %ecx %rcx
 	movl %eax, %eax
 	jmp sc_leave
 	.size sc_thunk_chain, . - sc_thunk_chain
@@ -97,6 +109,7 @@ begin sc_thunk_branch
 	save_gprs
 	movq %r10, %gs:SC_OFF_SCRATCH
 	movq %r8, %gs:SC_OFF_RIP
+	leave_shadow %eax %rax
 	xorl %eax, %eax
 	decq %rax
 	jmp sc_leave
@@ -109,6 +122,9 @@ begin sc_thunk_branch
 	jz 1f
 	movq %rax, %gs:SC_OFF_RESUME
 	load_gprs_but_rax
+	movl %gs:SC_OFF_MODE, %eax
+	andl $1, %eax
+	movq %gs:SC_OFF_SHADOW(, %rax, 8), %rsp
 	movzwl %gs:SC_OFF_STASH, %eax
 	addb $0x7f, %al
 	sahf
@@ -126,6 +142,7 @@ begin sc_thunk_slow
 	movq %gs:SC_OFF_SELF, %rdi
 	movq %r8, %gs:SC_OFF_SCRATCH + 8
 	movq %r8, %rdx
+	leave_shadow %eax %rax
 	call sc_slow_access
 	resume
 	.size sc_thunk_slow, . - sc_thunk_slow
@@ -137,6 +154,7 @@ begin sc_thunk_interp
 	popq %gs:SC_OFF_SCRATCH
 	popq %rsi
 	movq %gs:SC_OFF_SELF, %rdi
+	leave_shadow %eax %rax
 	call sc_slow_interp
 	resume
 	.size sc_thunk_interp, . - sc_thunk_interp
@@ -219,6 +237,7 @@ begin sc_thunk_site
 	popq %rsi
 	movq %gs:SC_OFF_SELF, %rdi
 	movq %gs:SC_OFF_SCRATCH + 8, %rdx
+	leave_shadow %eax %rax
 	call sc_slow_site
 	resume
 	.size sc_thunk_site, . - sc_thunk_site

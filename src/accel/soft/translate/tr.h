@@ -54,6 +54,7 @@ struct tr {
 	u32 mode;
 	u64 deps;		     /* granules of the page that live_at() looked at */
 	bool loops;		     /* jumps to its own start */
+	u32 shadow_full, shadow_back; /* site of a call's jump when its shadow stack is full, way back */
 	bool attends;		     /* looks at v->attention there, so that these jumps need not */
 
 	struct sc_insn in[SC_BLOCK_INSNS];

@@ -61,13 +61,12 @@ static void jump_r8(struct tr *t)
 	e_jmp(&t->e, SC_JUMP_AT(tr_tlb(t)));
 }
 
-/* The same for an address that came from a register or memory: when it is not canonical, the
- * fault is this instruction's. @undo: what to add to guest rsp to have it as before it. */
-static void jump_r8_checked(struct tr *t, s32 undo)
+/* The address in r8 came from a register or memory: when it is not canonical, the fault is this
+ * instruction's. @undo: what to add to guest rsp to have it as before it. */
+static void branch_from(struct tr *t, s32 undo)
 {
 	e8(&t->e, 0x41), e8(&t->e, 0xba);			/* mov r10d, imm32 */
 	e32(&t->e, undo == (s16)undo ? SC_BRANCH_FROM(t->off[t->i], undo) : 0);
-	jump_r8(t);
 }
 
 /* Host flags, if they are the only copy, into the stash */
@@ -252,6 +251,8 @@ static bool call(struct tr *t)
 {
 	const struct sc_insn *in = tr_insn(t);
 	bool direct = in->op[0].kind == SC_OP_REL;
+	unsigned next = tr_next_off(t);
+	s32 to = next + (s32)in->imm;
 	struct emit *e = &t->e;
 
 	if (!wide_stack(in))
@@ -264,14 +265,38 @@ static bool call(struct tr *t)
 	}
 	tr_slot(t, -8, true, t->live[t->i + 1]);
 	e_gs_load(e, H_R9, SC_OFF_RIP_PAGE);
-	e_lea(e, true, H_R9, H_R9, 0xff, 0, tr_next_off(t));
+	e_lea(e, true, H_R9, H_R9, 0xff, 0, next);
 	store(t, H_R9);
 	add_rsp(t, -8);
-	if (direct) {
-		jump_to(t, tr_next_off(t) + (s32)in->imm, t->flags, false);
+	/* A frame of the shadow stack (shadow.c) */
+	e_gs(e, true, 0x3b, H_RSP, offsetof(struct sc_vcpu, shadow_limit) + tr_tlb(t) * 8); /* cmp rsp */
+	t->shadow_full = e_jcc_later(e, CC_B);
+	t->shadow_back = e->at;
+	e8(e, 0x41), e8(e, 0x51);				/* push r9 */
+	if (direct && to >= 0 && to < (s32)PAGE_BYTES) {
+		align_site(t, 1);
+		e_call(e, 0);
+		add_exit(t, to, t->flags);
 	} else {
-		e_gs_load(e, H_R8, SC_OFF_SCRATCH);
-		jump_r8_checked(t, 8);
+		if (direct) {
+			stash_now(t, &t->flags);
+			e_gs_load(e, H_R8, SC_OFF_RIP_PAGE);
+			e_lea(e, true, H_R8, H_R8, 0xff, 0, to);
+			e8(e, 0x45), e8(e, 0x31), e8(e, 0xd2);	/* xor r10d, r10d */
+		} else {
+			e_gs_load(e, H_R8, SC_OFF_SCRATCH);
+			branch_from(t, 8);
+		}
+		e_call(e, SC_JUMP_AT(tr_tlb(t)));
+	}
+	/* Here ret_write() comes back, with the page of the return address in rip_page */
+	if (next < PAGE_BYTES) {
+		jump_in_page(t, next, TR_STASHED);
+	} else {
+		e_gs_load(e, H_R8, SC_OFF_RIP_PAGE);
+		e_lea(e, true, H_R8, H_R8, 0xff, 0, next - PAGE_BYTES);
+		e8(e, 0x45), e8(e, 0x31), e8(e, 0xd2);		/* xor r10d, r10d */
+		jump_r8(t);
 	}
 	return true;
 }
@@ -286,7 +311,8 @@ static bool ret(struct tr *t)
 	tr_slot(t, 0, false, SC_ARITH);
 	load(t, H_R8);
 	add_rsp(t, 8 + (u16)in->imm);
-	jump_r8_checked(t, -8 - (s32)(u16)in->imm);
+	branch_from(t, -8 - (s32)(u16)in->imm);
+	e_jmp(&t->e, SC_RET_AT(tr_tlb(t)));
 	return true;
 }
 
@@ -305,7 +331,8 @@ static bool jmp(struct tr *t)
 	tr_clobber_flags(t, SC_ARITH);
 	if (!target(t))
 		return false;
-	jump_r8_checked(t, 0);
+	branch_from(t, 0);
+	jump_r8(t);
 	return true;
 }
 
@@ -340,6 +367,12 @@ static bool jcc(struct tr *t)
 void tr_edges_emit(struct tr *t)
 {
 	unsigned i;
+
+	if (t->shadow_full) {
+		e_fix(&t->e, t->shadow_full);
+		e_gs(&t->e, true, 0x8b, H_RSP, offsetof(struct sc_vcpu, shadow_top) + tr_tlb(t) * 8);
+		e_jmp(&t->e, t->shadow_back);
+	}
 
 	for (i = 0; i < t->num_edges; i++) {
 		e_fix(&t->e, t->edge[i].site);

@@ -37,6 +37,28 @@ static void jump_write(struct emit *e, enum sc_tlb_kind kind)
 	e32(e, ibtc + offsetof(struct sc_ibtc, host));
 }
 
+/* A ret: back behind the host's call when this is where it was made */
+static void ret_write(struct emit *e, enum sc_tlb_kind kind)
+{
+	u32 other;
+
+	e8(e, 0x4c), e8(e, 0x3b), e8(e, 0x44), e8(e, 0x24), e8(e, 8); /* cmp r8, [rsp + 8] */
+	other = e_jcc_later(e, CC_NE);
+	e_gs(e, false, 0x83, 7, SC_OFF_ATTENTION);		/* cmp dword gs:attention, 0 */
+	e8(e, 0);
+	/* jump_write looks at it again, and leaves */
+	e8(e, 0x75), e8(e, 19);					/* jne over the ret */
+	e8(e, 0x49), e8(e, 0x81), e8(e, 0xe0);			/* and r8, ~0xfff */
+	e32(e, 0xfffff000);
+	e_gs_store(e, H_R8, SC_OFF_RIP_PAGE);
+	e8(e, 0xc2), e16(e, 8);					/* ret 8 */
+	e8(e, 0x48), e8(e, 0x8d), e8(e, 0x64), e8(e, 0x24), e8(e, 16); /* lea rsp, [rsp + 16] */
+	e_jmp(e, SC_JUMP_AT(kind));
+	e_fix(e, other);
+	e_gs(e, true, 0x8b, H_RSP, offsetof(struct sc_vcpu, shadow_top) + kind * 8);
+	e_jmp(e, SC_JUMP_AT(kind));
+}
+
 static void thunks_write(struct sc_cache *c)
 {
 	static void (*const fn[SC_NUM_THUNKS])(void) = {
@@ -58,6 +80,8 @@ static void thunks_write(struct sc_cache *c)
 	for (i = 0; i < SC_NUM_TLBS; i++) {
 		e.at = SC_JUMP_AT(i);
 		jump_write(&e, i);
+		e.at = SC_RET_AT(i);
+		ret_write(&e, i);
 	}
 	c->used = c->first = SC_CODE_FIRST;
 	/* An exit is known by its offset, which must not look like a SC_LEFT_* value */

@@ -66,10 +66,16 @@ enum sc_thunk {
 #define SC_THUNK_AT(t) ((t) * SC_THUNK_BYTES)
 /* Jumped to with a guest rip in r8 and stashed flags; one a TLB kind */
 #define SC_JUMP_AT(kind) (SC_THUNK_AT(SC_NUM_THUNKS) + (kind) * 128)
-#define SC_CODE_FIRST 512
+/* Jumped to with the address that a ret popped in r8, SC_BRANCH_FROM in r10, stashed flags */
+#define SC_RET_AT(kind) (SC_JUMP_AT(SC_NUM_TLBS) + (kind) * 128)
+#define SC_CODE_FIRST 768
 
 int sc_translate_init(struct sc_cache *c) MUST_CHECK; /* [setup] writes the thunks */
 void sc_translate_fini(struct sc_cache *c);
+
+int sc_shadow_init(struct sc_vcpu *v) MUST_CHECK; /* [setup] 0 or -ENOMEM */
+void sc_shadow_fini(struct sc_vcpu *v);
+void sc_shadow_reset(struct sc_vcpu *v, enum sc_tlb_kind k); /* [vcpu] forget all frames */
 
 /* [vcpu] Make a block for @gpa in @mode (v->mode and perhaps SC_MODE_SOLO). Return: NULL when its first instruction has to be
  * interpreted (it crosses the page, or is not in RAM) */
