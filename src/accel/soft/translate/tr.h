@@ -69,6 +69,8 @@ struct tr {
 	s32 rsp[SC_BLOCK_INSNS];     /* known moves of rsp before instruction i */
 	struct tr_mem m;	     /* of the current access */
 	u8 held;		     /* guest register that r10 has a copy of, or TR_NONE_HELD */
+	u32 r8_slot;		     /* window slot whose addend is in r8, or 0 */
+	s32 lag;		     /* guest rsp is r11 + lag: pushes and pops add up */
 	bool pinned;		     /* the current instruction uses r10 as it is */
 	u8 uses[4];		     /* of guest r8..r11 from the current instruction on */
 	unsigned i;		     /* the one being emitted */
@@ -86,6 +88,7 @@ struct tr {
 		u16 span, delta;     /* as struct sc_site_meta */
 		bool solo;
 		u8 held, held_next;  /* what r10 has to hold there */
+		u32 r8_next;	     /* and r8 */
 	} cold[TR_MAX_COLD];
 	unsigned num_cold, cold_of_insn;
 
@@ -136,6 +139,10 @@ void tr_put(struct tr *t, unsigned g, unsigned host);
 void tr_forget(struct tr *t); /* r10 is needed for something else */
 /* Is @g worth r10? Then it holds it from now on; the caller loads or writes it */
 bool tr_hold(struct tr *t, unsigned g);
+
+void tr_rsp(struct tr *t); /* make r11 guest rsp itself */
+/* A push, pop or ret: it takes rsp + lag as it is */
+bool tr_lets_rsp_lag(const struct sc_insn *in);
 
 /* Flags and addresses */
 void tr_clobber_flags(struct tr *t, u16 live); /* host RFLAGS will be destroyed; uses r8 */

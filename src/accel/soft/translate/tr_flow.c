@@ -144,6 +144,8 @@ static void jump_to(struct tr *t, s32 target, enum tr_flags flags, bool backward
 /* mov reg, t->m and back */
 static void load(struct tr *t, unsigned reg)
 {
+	if (reg == H_R8)
+		t->r8_slot = 0;
 	e_load(&t->e, reg, H_R8, t->m.index, t->m.disp);
 }
 
@@ -154,7 +156,14 @@ static void store(struct tr *t, unsigned reg)
 
 static void add_rsp(struct tr *t, s32 by)
 {
-	e_lea(&t->e, true, H_R11, H_R11, 0xff, 0, by);
+	t->lag += by;
+}
+
+bool tr_lets_rsp_lag(const struct sc_insn *in)
+{
+	return (in->cls == SC_C_PUSH || in->cls == SC_C_POP || in->cls == SC_C_RET) &&
+	       in->opsize == 8 && in->op[0].kind != SC_OP_MEM && in->op[0].kind != SC_OP_SEG &&
+	       !(in->op[0].kind == SC_OP_GPR && in->op[0].reg == X86_RSP);
 }
 
 void tr_push_scratch(struct tr *t, u16 live)
@@ -268,6 +277,7 @@ static bool call(struct tr *t)
 	e_lea(e, true, H_R9, H_R9, 0xff, 0, next);
 	store(t, H_R9);
 	add_rsp(t, -8);
+	tr_rsp(t);
 	/* A frame of the shadow stack (shadow.c) */
 	e_gs(e, true, 0x3b, H_RSP, offsetof(struct sc_vcpu, shadow_limit) + tr_tlb(t) * 8); /* cmp rsp */
 	t->shadow_full = e_jcc_later(e, CC_B);
@@ -311,6 +321,7 @@ static bool ret(struct tr *t)
 	tr_slot(t, 0, false, SC_ARITH);
 	load(t, H_R8);
 	add_rsp(t, 8 + (u16)in->imm);
+	tr_rsp(t);
 	branch_from(t, -8 - (s32)(u16)in->imm);
 	e_jmp(&t->e, SC_RET_AT(tr_tlb(t)));
 	return true;

@@ -48,10 +48,18 @@ void tr_put(struct tr *t, unsigned g, unsigned host)
 		e_gs_store(&t->e, host, tr_gpr_off(g));
 }
 
+void tr_rsp(struct tr *t)
+{
+	if (t->lag)
+		e_lea(&t->e, true, H_R11, H_R11, 0xff, 0, t->lag);
+	t->lag = 0;
+}
+
 static void stash(struct tr *t)
 {
 	struct emit *e = &t->e;
 
+	t->r8_slot = 0;
 	e_mov(e, H_R8, H_RAX);
 	e8(e, 0x9f);					/* lahf */
 	e8(e, 0x0f), e8(e, 0x90), e8(e, 0xc0);		/* seto al */
@@ -94,6 +102,7 @@ bool tr_address(struct tr *t, unsigned dst, unsigned tmp)
 	unsigned b, x;
 	bool wide = in->addrsize == 8;
 
+	t->r8_slot = 0;
 	if (in->addrsize < 4 || (in->flags & SC_I_VSIB) || in->disp != (s32)in->disp)
 		return false;
 	if (in->base == SC_REG_RIP) {
@@ -141,6 +150,7 @@ void tr_probe(struct tr *t, unsigned size, bool write)
 	struct emit *e = &t->e;
 
 	_Static_assert(sizeof(struct sc_tlbe) == 32, "the shift below");
+	t->r8_slot = 0;
 	cold->slot = 0;
 	cold->tag = tag;
 	cold->held = t->held;
@@ -178,17 +188,21 @@ void tr_interp(struct tr *t, bool end)
 	m.access = end ? 0x80 : 0;
 	tr_call_interp(t, m);
 	t->flags = TR_BOTH;
+	t->r8_slot = 0;
 	tr_forget(t);
 }
 
-/* Where a slow path goes on: at @to, with r10 holding what the code there expects */
-static u32 way_back(struct tr *t, unsigned held, u32 to)
+/* Where a slow path goes on: at @to, with r10 and r8 holding what the code there expects */
+static u32 way_back(struct tr *t, unsigned held, u32 r8_slot, u32 to)
 {
 	u32 at = t->e.at;
 
-	if (held == TR_NONE_HELD)
+	if (held == TR_NONE_HELD && !r8_slot)
 		return to;
-	e_gs_load(&t->e, H_R10, tr_gpr_off(held));
+	if (r8_slot)
+		e_gs_load(&t->e, H_R8, r8_slot + offsetof(struct sc_site, addend));
+	if (held != TR_NONE_HELD)
+		e_gs_load(&t->e, H_R10, tr_gpr_off(held));
 	e_jmp(&t->e, to);
 	return at;
 }
@@ -219,7 +233,9 @@ void tr_cold_emit(struct tr *t)
 			s->delta = c->delta | (c->solo ? SC_SITE_SOLO : 0);
 			e->at = at + sizeof(*s);
 		}
-		m->to_retry = way_back(t, c->held, c->retry) - at;
-		m->to_next = way_back(t, c->held_next, c->next) - at;
+		m->to_retry = way_back(t, c->held, 0, c->retry) - at;
+		/* After a window that others share it is never the next instruction */
+		if (!c->slot || c->solo)
+			m->to_next = way_back(t, c->held_next, c->r8_next, c->next) - at;
 	}
 }

@@ -228,6 +228,7 @@ static void check(struct tr *t, struct tr_window *w, s64 first, unsigned size, b
 	s32 lo = w->lo - shift;
 	unsigned b;
 
+	t->r8_slot = 0;
 	w->slot = slot_new(t, w);
 	w->checked = true;
 	cold->held = t->held;
@@ -261,6 +262,13 @@ static void check(struct tr *t, struct tr_window *w, s64 first, unsigned size, b
 	cold->solo = w->kind == TR_WINDOW_ADDRESS || (t->mode & SC_MODE_SOLO);
 }
 
+static void addend(struct tr *t, const struct tr_window *w)
+{
+	if (t->r8_slot != w->slot)
+		e_gs_load(&t->e, H_R8, w->slot + offsetof(struct sc_site, addend));
+	t->r8_slot = w->slot;
+}
+
 static bool access_window(struct tr *t, struct tr_window *w, s64 at, unsigned size, bool write,
 			  u16 live)
 {
@@ -269,16 +277,17 @@ static bool access_window(struct tr *t, struct tr_window *w, s64 at, unsigned si
 	if (w->kind == TR_WINDOW_ADDRESS) {
 		tr_clobber_flags(t, live);
 		check(t, w, 0, size, write);
-		e_gs_load(e, H_R8, w->slot + offsetof(struct sc_site, addend));
+		addend(t, w);
 		t->m = (struct tr_mem){ .index = H_R9 };
 		return true;
 	}
 	if (!w->checked) {
+		tr_rsp(t);
 		tr_clobber_flags(t, live);
 		check(t, w, at, size, write);
 	}
-	e_gs_load(e, H_R8, w->slot + offsetof(struct sc_site, addend));
-	t->m.disp = at;
+	addend(t, w);
+	t->m.disp = at + (w->base == X86_RSP ? t->lag : 0);
 	t->m.index = H_R9;
 	if (w->base == SC_REG_RIP)
 		e_gs_load(e, H_R9, SC_OFF_RIP_PAGE);

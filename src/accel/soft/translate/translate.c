@@ -268,7 +268,7 @@ static void liveness(struct tr *t, const u8 *page)
 			live |= t->live_taken[i] | (in->fl_read & SC_ARITH);
 		} else if ((in->cls == SC_C_JMP || in->cls == SC_C_CALL) && in->op[0].kind == SC_OP_REL &&
 			   in->opsize == 8) {
-			t->loops |= to == t->off[0];
+			t->loops |= to == t->off[0] && in->cls == SC_C_JMP;
 		} else {
 			live = SC_ARITH;
 		}
@@ -296,6 +296,7 @@ static bool lea(struct tr *t)
 	if (disp != (s32)disp || (in->base == SC_REG_RIP && in->addrsize != 8))
 		return false;
 	b = in->base == SC_REG_NONE ? 0xff : H_R8;
+	t->r8_slot = 0;
 	if (in->base == SC_REG_RIP)
 		e_gs_load(e, H_R8, SC_OFF_RIP_PAGE);
 	else if (b != 0xff)
@@ -314,6 +315,8 @@ static void insn(struct tr *t)
 
 	t->cold_of_insn = t->num_cold;
 	t->pinned = false;
+	if (!tr_lets_rsp_lag(in))
+		tr_rsp(t);
 	if (in->cls == SC_C_NOP)
 		return;
 	if (!lea(t) && !tr_flow(t) && !tr_copy(t) && !tr_sys(t))
@@ -321,6 +324,7 @@ static void insn(struct tr *t)
 	for (k = t->cold_of_insn; k < t->num_cold; k++) {
 		t->cold[k].next = t->e.at;
 		t->cold[k].held_next = t->held;
+		t->cold[k].r8_next = t->r8_slot;
 	}
 }
 
@@ -356,6 +360,7 @@ static struct sc_block *emit_block(struct tr *t)
 	t->start = t->e.at;
 	t->flags = t->live[0] & SC_ARITH ? TR_REGS : TR_DEAD;
 	t->held = TR_NONE_HELD;
+	t->r8_slot = t->lag = 0;
 	for (i = 0; i < 4; i++)
 		t->uses[i] = uses(t, 8 + i);
 	if (t->loops && !(t->live[0] & SC_ARITH)) {
@@ -375,6 +380,7 @@ static struct sc_block *emit_block(struct tr *t)
 			map[i].guest = t->off[i] | (t->live[i] & SC_ARITH ? SC_MAP_STASHED : SC_MAP_DEAD);
 	}
 	t->i = t->n - 1;
+	tr_rsp(t);
 	if (t->open_end)
 		tr_fallthrough(t);
 	tr_edges_emit(t);
