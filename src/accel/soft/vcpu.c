@@ -337,7 +337,8 @@ static void run_blocks(struct sc_vcpu *v)
 			return;
 		if (left == SC_LEFT_FAULT) {
 			v->stats.fault_signals++;
-			step(v);
+			if (!v->broken[0])
+				step(v);
 			return;
 		}
 		if (left == SC_LEFT_BRANCH) {
@@ -379,6 +380,13 @@ static bool fault_hook(struct sc_vcpu *v, struct sc_fault *f)
 	else
 		v->rflags = (v->rflags & ~(u64)SC_ARITH) | (f->gregs[REG_EFL] & SC_ARITH);
 	v->shadow[mmu_kind(v)] = (u64)f->gregs[REG_RSP];
+	/* Windows and probes let an access go to guest RAM or to an address that is not canonical,
+	 * a #GP. A host page fault is a fault of ours: no guest can be trusted to it. */
+	if (f->gregs[REG_TRAPNO] == X86_VEC_PF) {
+		static const char why[] = "translated code touched memory that is not the guest's";
+
+		sc_copy(v->broken, why, sizeof(why));
+	}
 	f->gregs[REG_RAX] = SC_LEFT_FAULT;
 	f->gregs[REG_RIP] = (long long)(u64)sc_leave;
 	return true;

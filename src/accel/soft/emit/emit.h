@@ -16,12 +16,20 @@ enum host_reg {
 struct emit {
 	u8 *base; /* writable mapping of the code memory */
 	u32 at;	  /* offset of the next byte */
+	u32 r8_slot; /* window slot whose addend is in r8 (tr_window.c); what writes r8 clears it */
 };
 
 static inline void e8(struct emit *e, u8 b) { e->base[e->at++] = b; }
 static inline void e16(struct emit *e, u16 v) { *(u16 *)(e->base + e->at) = v; e->at += 2; }
 static inline void e32(struct emit *e, u32 v) { *(u32 *)(e->base + e->at) = v; e->at += 4; }
 static inline void e64(struct emit *e, u64 v) { *(u64 *)(e->base + e->at) = v; e->at += 8; }
+
+/* Everything below that writes a register says so here */
+static inline void e_writes(struct emit *e, unsigned reg)
+{
+	if (reg == H_R8)
+		e->r8_slot = 0;
+}
 
 /* REX for 64-bit (@w) operation with modrm reg @r, index @x, base or rm @b */
 static inline void e_rex(struct emit *e, bool w, unsigned r, unsigned x, unsigned b)
@@ -32,6 +40,7 @@ static inline void e_rex(struct emit *e, bool w, unsigned r, unsigned x, unsigne
 /* op reg, gs:[off] with a one-byte opcode; 64-bit when @w */
 static inline void e_gs(struct emit *e, bool w, u8 op, unsigned reg, u32 off)
 {
+	e_writes(e, reg);
 	e8(e, 0x65);
 	if (w || reg >= 8)
 		e_rex(e, w, reg, 0, 0);
@@ -47,6 +56,7 @@ static inline void e_gs_load32(struct emit *e, unsigned reg, u32 off) { e_gs(e, 
 /* op reg, gs:[base + disp32]; base not rsp or r12 */
 static inline void e_gs_based(struct emit *e, u8 op, unsigned reg, unsigned base, u32 disp)
 {
+	e_writes(e, reg);
 	e8(e, 0x65);
 	e_rex(e, true, reg, 0, base);
 	e8(e, op);
@@ -56,6 +66,7 @@ static inline void e_gs_based(struct emit *e, u8 op, unsigned reg, unsigned base
 
 static inline void e_mov(struct emit *e, unsigned dst, unsigned src)
 {
+	e_writes(e, dst);
 	e_rex(e, true, src, 0, dst);
 	e8(e, 0x89);
 	e8(e, 0xc0 | (src & 7) << 3 | (dst & 7));
@@ -90,6 +101,7 @@ static inline void e_mem(struct emit *e, unsigned reg, unsigned base, unsigned i
 static inline void e_lea(struct emit *e, bool w, unsigned dst, unsigned base, unsigned index,
 			 unsigned scale, s32 disp)
 {
+	e_writes(e, dst);
 	e_rex(e, w, dst, index == 0xff ? 0 : index, base == 0xff ? 0 : base);
 	e8(e, 0x8d);
 	e_mem(e, dst, base, index, scale, disp);
@@ -98,6 +110,7 @@ static inline void e_lea(struct emit *e, bool w, unsigned dst, unsigned base, un
 /* mov reg, [base + index + disp] / mov [...], reg; 64 bits; index 0xff: none */
 static inline void e_load(struct emit *e, unsigned reg, unsigned base, unsigned index, s32 disp)
 {
+	e_writes(e, reg);
 	e_rex(e, true, reg, index == 0xff ? 0 : index, base);
 	e8(e, 0x8b);
 	e_mem(e, reg, base, index, 0, disp);
@@ -117,6 +130,7 @@ static inline void e_jmp(struct emit *e, u32 to)
 }
 static inline void e_call(struct emit *e, u32 to)
 {
+	e_writes(e, H_R8);
 	e8(e, 0xe8);
 	e32(e, to - (e->at + 4));
 }

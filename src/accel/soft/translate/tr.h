@@ -69,7 +69,6 @@ struct tr {
 	s32 rsp[SC_BLOCK_INSNS];     /* known moves of rsp before instruction i */
 	struct tr_mem m;	     /* of the current access */
 	u8 held;		     /* guest register that r10 has a copy of, or TR_NONE_HELD */
-	u32 r8_slot;		     /* window slot whose addend is in r8, or 0 */
 	s32 lag;		     /* guest rsp is r11 + lag: pushes and pops add up */
 	bool pinned;		     /* the current instruction uses r10 as it is */
 	u8 uses[4];		     /* of guest r8..r11 from the current instruction on */

@@ -168,7 +168,6 @@ static unsigned subst_reg(struct subst *s, unsigned g)
 		tr_forget(t);
 		s->host[s->n] = H_R10;
 	} else {
-		t->r8_slot = 0;
 		s->host[s->n] = H_R8;
 	}
 	s->busy |= BIT(s->host[s->n]);
@@ -187,7 +186,6 @@ static bool replace(struct subst *s, unsigned *field)
 /* Make r8 alone the address, so that r9 and r10 are free */
 static void collapse(struct tr *t)
 {
-	t->r8_slot = 0;
 	e_lea(&t->e, true, H_R8, H_R8, t->m.index, 0, t->m.disp);
 	t->m = (struct tr_mem){ .index = 0xff };
 }

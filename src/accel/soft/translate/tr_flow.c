@@ -144,8 +144,6 @@ static void jump_to(struct tr *t, s32 target, enum tr_flags flags, bool backward
 /* mov reg, t->m and back */
 static void load(struct tr *t, unsigned reg)
 {
-	if (reg == H_R8)
-		t->r8_slot = 0;
 	e_load(&t->e, reg, H_R8, t->m.index, t->m.disp);
 }
 

@@ -59,7 +59,6 @@ static void stash(struct tr *t)
 {
 	struct emit *e = &t->e;
 
-	t->r8_slot = 0;
 	e_mov(e, H_R8, H_RAX);
 	e8(e, 0x9f);					/* lahf */
 	e8(e, 0x0f), e8(e, 0x90), e8(e, 0xc0);		/* seto al */
@@ -102,7 +101,6 @@ bool tr_address(struct tr *t, unsigned dst, unsigned tmp)
 	unsigned b, x;
 	bool wide = in->addrsize == 8;
 
-	t->r8_slot = 0;
 	if (in->addrsize < 4 || (in->flags & SC_I_VSIB) || in->disp != (s32)in->disp)
 		return false;
 	if (in->base == SC_REG_RIP) {
@@ -150,7 +148,6 @@ void tr_probe(struct tr *t, unsigned size, bool write)
 	struct emit *e = &t->e;
 
 	_Static_assert(sizeof(struct sc_tlbe) == 32, "the shift below");
-	t->r8_slot = 0;
 	cold->slot = 0;
 	cold->tag = tag;
 	cold->held = t->held;
@@ -188,7 +185,6 @@ void tr_interp(struct tr *t, bool end)
 	m.access = end ? 0x80 : 0;
 	tr_call_interp(t, m);
 	t->flags = TR_BOTH;
-	t->r8_slot = 0;
 	tr_forget(t);
 }
 

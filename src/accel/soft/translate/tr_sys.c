@@ -161,7 +161,6 @@ static bool swapgs(struct tr *t)
 
 	if (t->mode & SC_MODE_USER)
 		return false;
-	t->r8_slot = 0;
 	e_gs_load(e, H_R8, SC_OFF_GS_BASE);
 	e_gs_load(e, H_R9, offsetof(struct sc_vcpu, msr.kernel_gs_base));
 	e_gs_store(e, H_R9, SC_OFF_GS_BASE);

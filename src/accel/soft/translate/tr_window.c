@@ -112,7 +112,8 @@ static bool rsp_moves(const struct sc_insn *in, s32 *by)
 static bool operand_is_direct(const struct tr *t, const struct sc_insn *in)
 {
 	if (!(in->flags & SC_I_MEM) || !in->mem_size || in->mem_size > 64 || in->addrsize < 4 ||
-	    (in->flags & SC_I_VSIB) || in->disp != (s32)in->disp)
+	    (in->flags & SC_I_VSIB) || in->disp != (s32)in->disp ||
+	    (in->base == SC_REG_RIP && (in->addrsize != 8 || in->disp + 4096 != (s32)(in->disp + 4096))))
 		return false;
 	switch (in->cls) {
 	case SC_C_PUSH:
@@ -228,7 +229,6 @@ static void check(struct tr *t, struct tr_window *w, s64 first, unsigned size, b
 	s32 lo = w->lo - shift;
 	unsigned b;
 
-	t->r8_slot = 0;
 	w->slot = slot_new(t, w);
 	w->checked = true;
 	cold->held = t->held;
@@ -264,9 +264,9 @@ static void check(struct tr *t, struct tr_window *w, s64 first, unsigned size, b
 
 static void addend(struct tr *t, const struct tr_window *w)
 {
-	if (t->r8_slot != w->slot)
+	if (t->e.r8_slot != w->slot)
 		e_gs_load(&t->e, H_R8, w->slot + offsetof(struct sc_site, addend));
-	t->r8_slot = w->slot;
+	t->e.r8_slot = w->slot;
 }
 
 static bool access_window(struct tr *t, struct tr_window *w, s64 at, unsigned size, bool write,

@@ -296,7 +296,6 @@ static bool lea(struct tr *t)
 	if (disp != (s32)disp || (in->base == SC_REG_RIP && in->addrsize != 8))
 		return false;
 	b = in->base == SC_REG_NONE ? 0xff : H_R8;
-	t->r8_slot = 0;
 	if (in->base == SC_REG_RIP)
 		e_gs_load(e, H_R8, SC_OFF_RIP_PAGE);
 	else if (b != 0xff)
@@ -324,7 +323,7 @@ static void insn(struct tr *t)
 	for (k = t->cold_of_insn; k < t->num_cold; k++) {
 		t->cold[k].next = t->e.at;
 		t->cold[k].held_next = t->held;
-		t->cold[k].r8_next = t->r8_slot;
+		t->cold[k].r8_next = t->e.r8_slot;
 	}
 }
 
@@ -360,7 +359,7 @@ static struct sc_block *emit_block(struct tr *t)
 	t->start = t->e.at;
 	t->flags = t->live[0] & SC_ARITH ? TR_REGS : TR_DEAD;
 	t->held = TR_NONE_HELD;
-	t->r8_slot = t->lag = 0;
+	t->e.r8_slot = t->lag = 0;
 	for (i = 0; i < 4; i++)
 		t->uses[i] = uses(t, 8 + i);
 	if (t->loops && !(t->live[0] & SC_ARITH)) {
