@@ -37,7 +37,7 @@
 struct sc_tlbe {
 	u64 tag_r;    /* page address when loads may go straight to memory */
 	u64 tag_w;    /* likewise stores: dirty bit set, no translated code in the page */
-	u64 host;     /* address of the page */
+	u64 addend;   /* host address = guest address + addend */
 	u64 gpa_flags; /* guest-physical page | SC_TLBE_* */
 };
 #define SC_TLB_BITS 12
@@ -197,6 +197,7 @@ struct sc_vcpu {
 	struct sc_site site[SC_NUM_TLBS][SC_SITES] ALIGNED(64);
 	u8 site_note[SC_NUM_TLBS][SC_SITES];
 	u64 site_pages[2][64];	/* hashed: pages that slots were filled with; upper half, lower half */
+	u64 window[64];		/* addends of the running block's windows that are not in a slot */
 	u16 site_used[SC_NUM_TLBS][1024]; /* slots that MOV CR3 empties: all but the kernel's of
 					   * global pages in the upper half */
 	u32 site_count[SC_NUM_TLBS]; /* above 1024: too many, empty all */
@@ -222,6 +223,8 @@ struct sc_vcpu {
 		u32 generation;	/* must be fetch_generation, of a global page fetch_global */
 		bool global;
 	} fetch[2048];
+	u32 samples[16];	/* pages where interrupts found the guest of late (cache_sample) */
+	u32 next_sample;
 	u32 fetch_generation, fetch_global; /* a flush is one step on */
 
 	/* --- FPU --- */

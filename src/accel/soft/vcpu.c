@@ -255,6 +255,15 @@ static void remember(struct sc_vcpu *v, u32 code)
 	v->stats.ibtc_miss++;
 }
 
+/* Something interrupted translated code here */
+static void sample(struct sc_vcpu *v, gva_t a)
+{
+	gpa_t gpa = mmu_fetch_cached(v, a);
+
+	if (gpa != ~0ull)
+		cache_sample(v, gpa);
+}
+
 /* Flags into v->rflags as the exit says; v->rip; chain it when that is allowed */
 static struct sc_block *through_exit(struct sc_vcpu *v, struct sc_exit *x)
 {
@@ -267,6 +276,8 @@ static struct sc_block *through_exit(struct sc_vcpu *v, struct sc_exit *x)
 		v->rflags = sc_unstash(v->rflags, v->flags_stash);
 	else
 		v->rflags = (v->rflags & ~(u64)SC_ARITH) | (v->scratch[0] & SC_ARITH);
+	if (attend_only)
+		sample(v, v->rip);
 	if (attend_only || atomic_load(&v->attention) || v->code_written)
 		return NULL;
 	b = find_block(v);
@@ -347,7 +358,12 @@ static void run_blocks(struct sc_vcpu *v)
 				step(v);
 				return;
 			}
-			if (atomic_load(&v->attention) || v->code_written)
+			if (atomic_load(&v->attention)) {
+				sample(v, v->rip_page);
+				sample(v, v->rip);
+				return;
+			}
+			if (v->code_written)
 				return;
 			continue;
 		}

@@ -456,6 +456,22 @@ void cache_set_poly(struct sc_vcpu *v, gpa_t gpa, unsigned len)
 	sc_cache_invalidate(v->vm, v, gpa, len);
 }
 
+#define HOT_SAMPLES 3
+
+void cache_sample(struct sc_vcpu *v, gpa_t gpa)
+{
+	struct sc_page *p = cache_page(v->vm, gpa);
+	u32 page = gpa >> PAGE_SHIFT;
+	unsigned i, n = 1;
+
+	for (i = 0; i < ARRAY_LEN(v->samples); i++)
+		n += v->samples[i] == page;
+	v->samples[v->next_sample++ % ARRAY_LEN(v->samples)] = page;
+	if (n < HOT_SAMPLES || !p || atomic_exchange(&p->hot, 1))
+		return;
+	sc_cache_invalidate(v->vm, v, gpa & PAGE_MASK, PAGE_BYTES);
+}
+
 static void page_forget(struct sc_page *p)
 {
 	if (!p || !p->blocks)

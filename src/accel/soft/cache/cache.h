@@ -76,6 +76,7 @@ struct sc_page {
 	struct sc_link *blocks;
 	_Atomic u64 granules; /* bit n: bytes 64n..64n+63 may hold translated code */
 	_Atomic u8 tracked;   /* no store tags for it */
+	_Atomic u8 hot;	      /* translate it for speed, not for size (cache_sample) */
 };
 
 /* Blocks by address and mode: open addressing, at most half full (SC_MAX_BLOCKS) */
@@ -158,6 +159,9 @@ void cache_track_locked(struct sc_vcpu *v, gpa_t page);
  * answers cost time only. Setting it drops its blocks. */
 bool cache_is_poly(const struct sc_cache *c, gpa_t gpa); /* [vcpu, locked] */
 void cache_set_poly(struct sc_vcpu *v, gpa_t gpa, unsigned len); /* [vcpu] */
+/* [vcpu] The guest was found running at @gpa, by an interrupt or the like. A page that is found
+ * several times of late becomes hot: its code is made anew. */
+void cache_sample(struct sc_vcpu *v, gpa_t gpa);
 /* [vcpu, locked] Make @e jump to @b */
 void cache_chain_locked(struct sc_cache *c, struct sc_exit *e, struct sc_block *b);
 /* [signal, vcpu] Block and instruction of a host address, false when not in a block */

@@ -16,7 +16,7 @@ enum host_reg {
 struct emit {
 	u8 *base; /* writable mapping of the code memory */
 	u32 at;	  /* offset of the next byte */
-	u32 r8_slot; /* window slot whose addend is in r8 (tr_window.c); what writes r8 clears it */
+	u32 in_r8; /* which window's addend (tr_window.c): where it is in the vCPU; 0 after any write of r8 */
 };
 
 static inline void e8(struct emit *e, u8 b) { e->base[e->at++] = b; }
@@ -28,7 +28,7 @@ static inline void e64(struct emit *e, u64 v) { *(u64 *)(e->base + e->at) = v; e
 static inline void e_writes(struct emit *e, unsigned reg)
 {
 	if (reg == H_R8)
-		e->r8_slot = 0;
+		e->in_r8 = 0;
 }
 
 /* REX for 64-bit (@w) operation with modrm reg @r, index @x, base or rm @b */

@@ -77,7 +77,7 @@ static inline struct sc_tlbe *mmu_entry(struct sc_vcpu *v, enum sc_tlb_kind k, g
 /* Host address of @a, whose page @e has */
 static inline void *mmu_host(const struct sc_tlbe *e, gva_t a)
 {
-	return (void *)(e->host + (a & ~PAGE_MASK));
+	return (void *)(e->addend + a);
 }
 static inline enum sc_tlb_kind mmu_kind(const struct sc_vcpu *v)
 {

@@ -100,7 +100,7 @@ void mmu_site_fill(struct sc_vcpu *v, u32 slot, const struct sc_tlbe *e, gva_t p
 	unsigned at = s - v->site[k];
 
 	s->tag = page;
-	s->addend = e->host - page;
+	s->addend = e->addend;
 	if (s == &v->stack[k])
 		return;
 	*page_word(v, page) |= page_bit(page);

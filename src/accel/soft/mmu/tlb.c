@@ -259,7 +259,7 @@ struct sc_tlbe *mmu_fill(struct sc_vcpu *v, gva_t a, unsigned size, enum sc_acce
 		return NULL;
 	page = w.gpa & PAGE_MASK;
 	tag = a & PAGE_MASK;
-	e->host = (u64)r->hva + (page - r->gpa);
+	e->addend = (u64)r->hva + (page - r->gpa) - tag;
 	e->gpa_flags = page | (w.global ? SC_TLBE_GLOBAL : 0);
 	e->tag_r = tag;
 	/*

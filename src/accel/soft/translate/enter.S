@@ -222,7 +222,6 @@ begin sc_thunk_site
 	popq %rdx
 2:	movq %r8, %gs:(%rax)
 	movq %gs:SC_OFF_TLB + 16(%r10), %r10
-	subq %r8, %r10
 	movq %r10, %gs:8(%rax)
 	movswq 4(%r9), %rax
 	addq %rax, %r9
@@ -241,5 +240,17 @@ begin sc_thunk_site
 	call sc_slow_site
 	resume
 	.size sc_thunk_site, . - sc_thunk_site
+
+/* The same for a window that the TLB did not have; r8 is its address */
+begin sc_thunk_window
+	save_gprs
+	popq %rsi
+	movq %gs:SC_OFF_SELF, %rdi
+	movq %r8, %gs:SC_OFF_SCRATCH + 8
+	movq %r8, %rdx
+	leave_shadow %eax %rax
+	call sc_slow_site
+	resume
+	.size sc_thunk_window, . - sc_thunk_window
 
 	.section .note.GNU-stack, "", @progbits

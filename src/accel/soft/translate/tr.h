@@ -33,8 +33,10 @@ enum tr_window_kind {
 struct tr_window {
 	u8 kind, base;
 	bool write, checked;
+	bool tlb;   /* looks into the TLB, has no slot */
+	u8 members; /* accesses */
 	s64 lo, hi; /* [lo, hi) relative to the base; stack: to rsp at the block's start */
-	u32 slot;   /* offset of its struct sc_site in the vCPU, once checked */
+	u32 addend; /* where it is in the vCPU, once checked */
 };
 
 /* Host operand of a guest access: [r8 + index + disp] */
@@ -53,6 +55,7 @@ struct tr {
 	bool into_crossing;	     /* the next instruction crosses the page */
 	u32 mode;
 	u64 deps;		     /* granules of the page that live_at() looked at */
+	bool hot;		     /* the page runs much: windows have slots of their own */
 	bool loops;		     /* jumps to its own start */
 	u32 shadow_full, shadow_back; /* site of a call's jump when its shadow stack is full, way back */
 	bool attends;		     /* looks at v->attention there, so that these jumps need not */
@@ -63,6 +66,7 @@ struct tr {
 	u16 off[SC_BLOCK_INSNS + 1]; /* offset in page; one more: where the block ends */
 	u16 live[SC_BLOCK_INSNS + 1]; /* flags wanted before instruction i */
 	unsigned n;
+	bool poly;		     /* the planned instruction is (cache_is_poly) */
 	struct tr_window window[TR_MAX_WINDOWS];
 	unsigned num_windows;
 	u8 win_operand[SC_BLOCK_INSNS], win_slot[SC_BLOCK_INSNS]; /* indices, or TR_NO_WINDOW */
@@ -82,8 +86,9 @@ struct tr {
 	struct tr_cold {
 		u32 site, retry, next;
 		struct sc_meta meta;
-		u32 slot;	     /* 0: a probe of the TLB */
-		u32 tag;	     /* the probe's: offset of the first entry's tag */
+		u8 thunk;	     /* SC_THUNK_SLOW, _SITE or _WINDOW */
+		u32 tag;	     /* _WINDOW: offset of the first TLB entry's tag */
+		u32 slot;	     /* as struct sc_site_meta */
 		u16 span, delta;     /* as struct sc_site_meta */
 		bool solo;
 		u8 held, held_next;  /* what r10 has to hold there */
@@ -148,6 +153,7 @@ void tr_clobber_flags(struct tr *t, u16 live); /* host RFLAGS will be destroyed;
 void tr_want_flags(struct tr *t, unsigned tmp); /* host RFLAGS must hold them; uses @tmp */
 /* Linear address of the operand into @dst (r8 or r9); uses @tmp, the other. false: cannot */
 bool tr_address(struct tr *t, unsigned dst, unsigned tmp);
+void tr_tlb_index(struct tr *t); /* r9: offset of the TLB entry of the address in r8 */
 /* Guest address in r8 becomes host address, t->m; uses r9, flags */
 void tr_probe(struct tr *t, unsigned size, bool write);
 

@@ -140,6 +140,18 @@ struct sc_meta tr_meta(const struct tr *t)
 	return m;
 }
 
+void tr_tlb_index(struct tr *t)
+{
+	struct emit *e = &t->e;
+
+	_Static_assert(sizeof(struct sc_tlbe) == 32, "the shift below");
+	e_rex(e, false, H_R8, 0, H_R9);			/* mov r9d, r8d */
+	e8(e, 0x89), e8(e, 0xc0 | (H_R8 & 7) << 3 | (H_R9 & 7));
+	e8(e, 0x41), e8(e, 0xc1), e8(e, 0xe9), e8(e, PAGE_SHIFT - 5); /* shr r9d, 7 */
+	e8(e, 0x41), e8(e, 0x81), e8(e, 0xe1);		/* and r9d, index mask */
+	e32(e, (SC_TLB_ENTRIES - 1) * sizeof(struct sc_tlbe));
+}
+
 void tr_probe(struct tr *t, unsigned size, bool write)
 {
 	u32 tlb = offsetof(struct sc_vcpu, tlb) + tr_tlb(t) * sizeof(t->v->tlb[0]);
@@ -147,22 +159,18 @@ void tr_probe(struct tr *t, unsigned size, bool write)
 	struct tr_cold *cold = &t->cold[t->num_cold++];
 	struct emit *e = &t->e;
 
-	_Static_assert(sizeof(struct sc_tlbe) == 32, "the shift below");
-	cold->slot = 0;
-	cold->tag = tag;
-	cold->held = t->held;
+	tr_forget(t);
+	cold->thunk = SC_THUNK_SLOW;
+	cold->tag = 0;
+	cold->held = TR_NONE_HELD;
 	cold->retry = e->at;
-	e_rex(e, false, H_R8, 0, H_R9);			/* mov r9d, r8d */
-	e8(e, 0x89), e8(e, 0xc0 | (H_R8 & 7) << 3 | (H_R9 & 7));
-	e8(e, 0x41), e8(e, 0xc1), e8(e, 0xe9), e8(e, PAGE_SHIFT - 5); /* shr r9d, 7 */
-	e8(e, 0x41), e8(e, 0x81), e8(e, 0xe1);		/* and r9d, index mask */
-	e32(e, (SC_TLB_ENTRIES - 1) * sizeof(struct sc_tlbe));
-	/* What is left of a page that matches is the offset in it */
-	e_gs_based(e, 0x33, H_R8, H_R9, tag);		/* xor r8, tag */
-	e8(e, 0x49), e8(e, 0x81), e8(e, 0xf8);		/* cmp r8, 4096 - size */
+	tr_tlb_index(t);
+	e_gs_based(e, 0x8b, H_R10, H_R9, tag);		/* mov r10, tag */
+	e8(e, 0x4d), e8(e, 0x31), e8(e, 0xc2);		/* xor r10, r8 */
+	e8(e, 0x49), e8(e, 0x81), e8(e, 0xfa);		/* cmp r10, 4096 - size */
 	e32(e, PAGE_BYTES - size);
 	cold->site = e_jcc_later(e, CC_A);
-	e_gs_based(e, 0x03, H_R8, H_R9, tlb + offsetof(struct sc_tlbe, host)); /* add r8, host */
+	e_gs_based(e, 0x03, H_R8, H_R9, tlb + offsetof(struct sc_tlbe, addend)); /* add r8, addend */
 	cold->meta = tr_meta(t);
 	cold->meta.access = size | (write ? 0x80 : 0);
 	t->m = (struct tr_mem){ .index = 0xff };
@@ -189,14 +197,14 @@ void tr_interp(struct tr *t, bool end)
 }
 
 /* Where a slow path goes on: at @to, with r10 and r8 holding what the code there expects */
-static u32 way_back(struct tr *t, unsigned held, u32 r8_slot, u32 to)
+static u32 way_back(struct tr *t, unsigned held, u32 addend, u32 to)
 {
 	u32 at = t->e.at;
 
-	if (held == TR_NONE_HELD && !r8_slot)
+	if (held == TR_NONE_HELD && !addend)
 		return to;
-	if (r8_slot)
-		e_gs_load(&t->e, H_R8, r8_slot + offsetof(struct sc_site, addend));
+	if (addend)
+		e_gs_load(&t->e, H_R8, addend);
 	if (held != TR_NONE_HELD)
 		e_gs_load(&t->e, H_R10, tr_gpr_off(held));
 	e_jmp(&t->e, to);
@@ -214,14 +222,14 @@ void tr_cold_emit(struct tr *t)
 		u32 at;
 
 		e_fix(e, c->site);
-		if (!c->slot)				/* xor r8, tag: the address again */
+		if (c->tag)				/* xor r8, tag: the address again */
 			e_gs_based(e, 0x33, H_R8, H_R9, c->tag);
-		e_call(e, SC_THUNK_AT(c->slot ? SC_THUNK_SITE : SC_THUNK_SLOW));
+		e_call(e, SC_THUNK_AT(c->thunk));
 		at = e->at;
 		m = (struct sc_meta *)(e->base + at);
 		*m = c->meta;
 		e->at += sizeof(*m);
-		if (c->slot) {
+		if (c->thunk != SC_THUNK_SLOW) {
 			struct sc_site_meta *s = (struct sc_site_meta *)m;
 
 			s->slot = c->slot;
@@ -231,7 +239,7 @@ void tr_cold_emit(struct tr *t)
 		}
 		m->to_retry = way_back(t, c->held, 0, c->retry) - at;
 		/* After a window that others share it is never the next instruction */
-		if (!c->slot || c->solo)
+		if (c->thunk == SC_THUNK_SLOW || c->solo)
 			m->to_next = way_back(t, c->held_next, c->r8_next, c->next) - at;
 	}
 }

@@ -34,6 +34,7 @@ static bool join(struct tr_window *w, s64 at, unsigned size)
 		return false;
 	w->lo = lo;
 	w->hi = hi;
+	w->members++;
 	return true;
 }
 
@@ -41,7 +42,8 @@ static u8 open_window(struct tr *t, enum tr_window_kind kind, unsigned base, boo
 		      unsigned size)
 {
 	t->window[t->num_windows] = (struct tr_window){
-		.kind = kind, .base = base, .write = write, .lo = at, .hi = at + (s64)size };
+		.kind = kind, .base = base, .write = write, .lo = at, .hi = at + (s64)size, .members = 1,
+		.tlb = kind != TR_WINDOW_STACK && (!t->hot || t->poly) };
 	return t->num_windows++;
 }
 
@@ -111,9 +113,9 @@ static bool rsp_moves(const struct sc_insn *in, s32 *by)
 /* Will tr_operand() be asked for the memory operand? */
 static bool operand_is_direct(const struct tr *t, const struct sc_insn *in)
 {
-	if (!(in->flags & SC_I_MEM) || !in->mem_size || in->mem_size > 64 || in->addrsize < 4 ||
+	if (!(in->flags & SC_I_MEM) || !in->mem_size || in->mem_size > 64 || in->addrsize != 8 ||
 	    (in->flags & SC_I_VSIB) || in->disp != (s32)in->disp ||
-	    (in->base == SC_REG_RIP && (in->addrsize != 8 || in->disp + 4096 != (s32)(in->disp + 4096))))
+	    in->disp + 4096 != (s32)(in->disp + 4096))
 		return false;
 	switch (in->cls) {
 	case SC_C_PUSH:
@@ -146,6 +148,7 @@ static u8 operand_window(struct plan *p, unsigned i)
 		    !(t->mode & SC_MODE_SOLO)) {
 			t->window[*cur].lo = MIN(t->window[*cur].lo, disp);
 			t->window[*cur].hi = MAX(t->window[*cur].hi, disp + (s64)size);
+			t->window[*cur].members++;
 			return *cur;
 		}
 		return *cur = open_window(t, TR_WINDOW_BASE, SC_REG_RIP, write, disp, size);
@@ -179,7 +182,8 @@ void tr_windows_plan(struct tr *t)
 		const struct sc_insn *in = &t->in[i];
 
 		t->win_operand[i] = t->win_slot[i] = TR_NO_WINDOW;
-		if (operand_is_direct(t, in) && !cache_is_poly(t->c, t->gpa - t->off[0] + t->off[i]))
+		t->poly = cache_is_poly(t->c, t->gpa - t->off[0] + t->off[i]);
+		if (operand_is_direct(t, in))
 			t->win_operand[i] = operand_window(&p, i);
 		switch (in->opsize == 8 ? in->cls : SC_NUM_CLASSES) {
 		case SC_C_PUSH:
@@ -218,82 +222,129 @@ static u32 slot_new(struct tr *t, const struct tr_window *w)
 	       (kind * SC_SITES + w->write * (SC_SITES / 2) + n) * sizeof(struct sc_site);
 }
 
-/* Compare the window with its slot's page; @first: the access that is made now, relative to
- * the base register. Flags are stashed or dead. The address of TR_WINDOW_ADDRESS is in r9. */
+/* Linear address of the window's first byte into r8; of TR_WINDOW_ADDRESS, into @dst */
+static void begin(struct tr *t, const struct tr_window *w, s32 lo, unsigned dst)
+{
+	struct emit *e = &t->e;
+	unsigned b;
+
+	if (w->kind == TR_WINDOW_ADDRESS) {
+		tr_address(t, dst, dst == H_R8 ? H_R9 : H_R8);
+		return;
+	}
+	if (w->base == SC_REG_RIP) {
+		e_gs_load(e, H_R8, SC_OFF_RIP_PAGE);
+		b = H_R8;
+	} else {
+		b = tr_get(t, w->base, H_R8);
+	}
+	if (lo)
+		e_lea(e, true, H_R8, b, 0xff, 0, lo);
+	else if (b != H_R8)
+		e_mov(e, H_R8, b);
+}
+
+/* Compare the window with its slot's page, or that of the TLB; @first: the access that is made
+ * now, relative to the base register. Flags are stashed or dead. Behind it r8 is the addend;
+ * the address of TR_WINDOW_ADDRESS is in r9 when it has a slot. */
 static void check(struct tr *t, struct tr_window *w, s64 first, unsigned size, bool write)
 {
 	struct tr_cold *cold = &t->cold[t->num_cold++];
+	u32 tlb = offsetof(struct sc_vcpu, tlb) + tr_tlb(t) * sizeof(t->v->tlb[0]);
 	/* The base is rsp as it is now */
-	s64 shift = is_stack(w) ? t->rsp[t->i] : 0;
+	s32 lo = w->lo - (is_stack(w) ? t->rsp[t->i] : 0);
 	struct emit *e = &t->e;
-	s32 lo = w->lo - shift;
-	unsigned b;
+	u32 slot = 0;
 
-	w->slot = slot_new(t, w);
 	w->checked = true;
 	cold->held = t->held;
 	cold->retry = e->at;
-	switch (w->kind) {
-	case TR_WINDOW_ADDRESS:
-		tr_address(t, H_R9, H_R8);
-		e_mov(e, H_R8, H_R9);
-		break;
-	default:
-		if (w->base == SC_REG_RIP) {
-			e_gs_load(e, H_R8, SC_OFF_RIP_PAGE);
-			b = H_R8;
-		} else {
-			b = tr_get(t, w->base, H_R8);
-		}
-		if (lo)
-			e_lea(e, true, H_R8, b, 0xff, 0, lo);
-		else if (b != H_R8)
-			e_mov(e, H_R8, b);
+	cold->tag = 0;
+	if (w->tlb) {
+		cold->thunk = SC_THUNK_WINDOW;
+		cold->tag = tlb + (w->write ? offsetof(struct sc_tlbe, tag_w) : offsetof(struct sc_tlbe, tag_r));
+		w->addend = offsetof(struct sc_vcpu, window) + (w - t->window) * sizeof(u64);
+		begin(t, w, lo, H_R8);
+		tr_tlb_index(t);
+		e_gs_based(e, 0x33, H_R8, H_R9, cold->tag);	/* xor r8, tag */
+	} else {
+		cold->thunk = SC_THUNK_SITE;
+		slot = slot_new(t, w);
+		w->addend = slot + offsetof(struct sc_site, addend);
+		begin(t, w, lo, H_R9);
+		if (w->kind == TR_WINDOW_ADDRESS)
+			e_mov(e, H_R8, H_R9);
+		e_gs(e, true, 0x33, H_R8, slot + offsetof(struct sc_site, tag)); /* xor r8, tag */
 	}
-	e_gs(e, true, 0x33, H_R8, w->slot + offsetof(struct sc_site, tag)); /* xor r8, tag */
 	e8(e, 0x49), e8(e, 0x81), e8(e, 0xf8);			/* cmp r8, 4096 - length */
 	e32(e, PAGE_BYTES - (w->hi - w->lo));
 	cold->site = e_jcc_later(e, CC_A);
 	cold->meta = tr_meta(t);
 	cold->meta.access = size | (write ? 0x80 : 0);
-	cold->slot = w->slot;
+	cold->slot = slot;
 	cold->span = (w->hi - w->lo) | (w->write ? SC_SITE_STORES : 0);
 	cold->delta = first - lo;
 	cold->solo = w->kind == TR_WINDOW_ADDRESS || (t->mode & SC_MODE_SOLO);
+	if (w->tlb) {
+		e_gs_based(e, 0x8b, H_R8, H_R9, tlb + offsetof(struct sc_tlbe, addend)); /* mov r8, addend */
+		if (w->members > 1)
+			e_gs_store(e, H_R8, w->addend);
+	} else {
+		e_gs_load(e, H_R8, w->addend);
+	}
+	t->e.in_r8 = w->addend;
 }
 
-static void addend(struct tr *t, const struct tr_window *w)
+/* r8 is the addend of an access whose address was lost in the look-up: t->m becomes the rest */
+static void address_again(struct tr *t)
 {
-	if (t->e.r8_slot != w->slot)
-		e_gs_load(&t->e, H_R8, w->slot + offsetof(struct sc_site, addend));
-	t->e.r8_slot = w->slot;
+	const struct sc_insn *in = tr_insn(t);
+	struct emit *e = &t->e;
+	unsigned x;
+
+	if (in->base == SC_REG_RIP) {
+		e_gs_load(e, H_R9, SC_OFF_RIP_PAGE);
+		t->m = (struct tr_mem){ .index = H_R9, .disp = in->disp + tr_next_off(t) };
+	} else {
+		t->m = (struct tr_mem){ .index = 0xff, .disp = in->disp };
+		if (in->index != SC_REG_NONE) {
+			x = tr_get(t, in->index, H_R9);
+			e_lea(e, true, H_R8, H_R8, x, in->scale, 0);
+		}
+		if (in->base != SC_REG_NONE)
+			t->m.index = tr_get(t, in->base, H_R9);
+	}
+	if (in->seg == X86_FS || in->seg == X86_GS)	/* add r8, base */
+		e_gs(e, true, 0x03, H_R8, in->seg == X86_FS ? SC_OFF_FS_BASE : SC_OFF_GS_BASE);
 }
 
-static bool access_window(struct tr *t, struct tr_window *w, s64 at, unsigned size, bool write,
+static void access_window(struct tr *t, struct tr_window *w, s64 at, unsigned size, bool write,
 			  u16 live)
 {
 	struct emit *e = &t->e;
 
-	if (w->kind == TR_WINDOW_ADDRESS) {
-		tr_clobber_flags(t, live);
-		check(t, w, 0, size, write);
-		addend(t, w);
-		t->m = (struct tr_mem){ .index = H_R9 };
-		return true;
-	}
 	if (!w->checked) {
 		tr_rsp(t);
 		tr_clobber_flags(t, live);
 		check(t, w, at, size, write);
+	} else if (t->e.in_r8 != w->addend) {
+		e_gs_load(e, H_R8, w->addend);
+		t->e.in_r8 = w->addend;
 	}
-	addend(t, w);
-	t->m.disp = at + (w->base == X86_RSP ? t->lag : 0);
+	if (w->kind == TR_WINDOW_ADDRESS && w->tlb) {
+		address_again(t);
+		t->e.in_r8 = 0;
+		return;
+	}
 	t->m.index = H_R9;
+	t->m.disp = 0;
+	if (w->kind == TR_WINDOW_ADDRESS)
+		return;
+	t->m.disp = at + (w->base == X86_RSP ? t->lag : 0);
 	if (w->base == SC_REG_RIP)
 		e_gs_load(e, H_R9, SC_OFF_RIP_PAGE);
 	else
 		t->m.index = tr_get(t, w->base, H_R9);
-	return true;
 }
 
 bool tr_operand(struct tr *t, unsigned size, bool write, u16 live)
@@ -305,7 +356,8 @@ bool tr_operand(struct tr *t, unsigned size, bool write, u16 live)
 	if (w != TR_NO_WINDOW) {
 		if (in->base == SC_REG_RIP)
 			at += tr_next_off(t);
-		return access_window(t, &t->window[w], at, size, write, live);
+		access_window(t, &t->window[w], t->window[w].kind == TR_WINDOW_ADDRESS ? 0 : at, size, write, live);
+		return true;
 	}
 	tr_clobber_flags(t, live);
 	if (!tr_address(t, H_R8, H_R9))

@@ -67,6 +67,7 @@ static void thunks_write(struct sc_cache *c)
 		[SC_THUNK_SLOW] = sc_thunk_slow,
 		[SC_THUNK_INTERP] = sc_thunk_interp,
 		[SC_THUNK_SITE] = sc_thunk_site,
+		[SC_THUNK_WINDOW] = sc_thunk_window,
 	};
 	struct emit e = { .base = c->rw };
 	unsigned i;
@@ -323,7 +324,7 @@ static void insn(struct tr *t)
 	for (k = t->cold_of_insn; k < t->num_cold; k++) {
 		t->cold[k].next = t->e.at;
 		t->cold[k].held_next = t->held;
-		t->cold[k].r8_next = t->e.r8_slot;
+		t->cold[k].r8_next = t->e.in_r8;
 	}
 }
 
@@ -359,7 +360,7 @@ static struct sc_block *emit_block(struct tr *t)
 	t->start = t->e.at;
 	t->flags = t->live[0] & SC_ARITH ? TR_REGS : TR_DEAD;
 	t->held = TR_NONE_HELD;
-	t->e.r8_slot = t->lag = 0;
+	t->e.in_r8 = t->lag = 0;
 	for (i = 0; i < 4; i++)
 		t->uses[i] = uses(t, 8 + i);
 	if (t->loops && !(t->live[0] & SC_ARITH)) {
@@ -450,6 +451,7 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa, u32 mode)
 	t->c = c;
 	t->gpa = gpa;
 	t->mode = mode;
+	t->hot = atomic_load(&p->hot);
 	if (decode(t, page)) {
 		liveness(t, page);
 		tr_windows_plan(t);
@@ -574,7 +576,7 @@ void *sc_slow_site(struct sc_vcpu *v, const struct sc_site_meta *s, gva_t window
 	if ((s->delta & SC_SITE_SOLO) && (window & ~PAGE_MASK) + size > PAGE_BYTES)
 		return sc_slow_access(v, &s->m, addr);
 	enter_insn(v, &s->m);
-	if (mmu_site_is_poly(v, s->slot)) {
+	if (s->slot && mmu_site_is_poly(v, s->slot)) {
 		cache_set_poly(v, mmu_fetch_gpa(v, v->rip), s->m.len);
 		return NULL;
 	}
@@ -585,7 +587,8 @@ void *sc_slow_site(struct sc_vcpu *v, const struct sc_site_meta *s, gva_t window
 	if (v->code_written)
 		return NULL;
 	if (e && inside && (!stores || e->tag_w == (addr & PAGE_MASK))) {
-		mmu_site_fill(v, s->slot, e, addr & PAGE_MASK);
+		if (s->slot)
+			mmu_site_fill(v, s->slot, e, addr & PAGE_MASK);
 		sc_fpu_load(v);
 		return (u8 *)s + s->m.to_retry;
 	}

@@ -48,7 +48,7 @@ struct sc_meta {
 /* Follows a call of sc_thunk_site; enter.S knows the offsets */
 struct sc_site_meta {
 	struct sc_meta m;
-	u32 slot;	/* of the window: offset of a struct sc_site in struct sc_vcpu */
+	u32 slot;	/* of the window: offset of a struct sc_site in struct sc_vcpu, or 0: TLB */
 	u16 span;	/* bytes of the window | SC_SITE_STORES */
 	u16 delta;	/* the access made now is that far into it | SC_SITE_SOLO */
 };
@@ -57,7 +57,8 @@ struct sc_site_meta {
 
 /* Entry points at the start of the code memory, where any block can reach them */
 enum sc_thunk {
-	SC_THUNK_CHAIN, SC_THUNK_BRANCH, SC_THUNK_SLOW, SC_THUNK_INTERP, SC_THUNK_SITE, SC_NUM_THUNKS
+	SC_THUNK_CHAIN, SC_THUNK_BRANCH, SC_THUNK_SLOW, SC_THUNK_INTERP, SC_THUNK_SITE, SC_THUNK_WINDOW,
+	SC_NUM_THUNKS
 };
 #define SC_THUNK_BYTES 16
 /* What an indirect branch says of itself: its offset in the page and how to undo its change of
@@ -89,6 +90,7 @@ void sc_thunk_branch(void);
 void sc_thunk_slow(void);
 void sc_thunk_interp(void);
 void sc_thunk_site(void);
+void sc_thunk_window(void);
 #define SC_LEFT_BRANCH (~0ull)
 
 /* [vcpu] called by enter.S; return where to go on or NULL to leave */
