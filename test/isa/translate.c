@@ -77,7 +77,7 @@ void isa_translate_stats(u64 *interpreted, u64 *blocks)
 	struct sc_vcpu *v = (struct sc_vcpu *)cpu;
 
 	*interpreted = v ? v->stats.interp_insns + v->stats.slow_insns : 0;
-	*blocks = v ? v->stats.translated_blocks : 0;
+	*blocks = v ? v->stats.blocks : 0;
 }
 
 static void fini(void)

@@ -252,8 +252,16 @@ struct sc_vcpu {
 	struct sc_interp_cache *interp;	/* decode cache, interp/'s own */
 	char broken[160];	/* why vcpu_run must give up; "" = fine */
 	struct sc_stats {
-		u64 interp_insns, translated_blocks, tlb_fill, tlb_flush, ibtc_miss, mmio, pio;
-		u64 exceptions, interrupts, smc, slow_insns, fault_signals;
+		/* work, and why it was not translated code that did it */
+		u64 blocks, guest_bytes, interp_insns, slow_insns, solo_blocks;
+		u64 tlb_fill, window_miss, site_poly, hot_pages;
+		/* TLB flushes by cause; of the branch cache */
+		u64 flush_cr3, flush_all, invlpg, invlpg_large, branch_flush;
+		/* translated code left, by cause */
+		u64 left_exit, left_branch, left_attention, left_fault, left_other;
+		u64 branch_fill, exceptions, interrupts, mmio, pio, code_writes;
+		/* TSC cycles */
+		u64 translate_cycles, device_cycles, run_cycles;
 	} stats;
 	u64 bp[4];		/* gdb breakpoints */
 	unsigned num_bp;
@@ -271,6 +279,9 @@ static inline void sc_zero(void *dst, size_t n)
 {
 	__asm__ volatile("rep stosb" : "+D"(dst), "+c"(n) : "a"(0) : "memory");
 }
+
+struct strbuf;
+void sc_stats_print(const struct sc_vm *vm, struct strbuf *out); /* [any] stats.c */
 
 /* [any] */
 static inline void sc_attention(struct sc_vcpu *v, u32 bits) { atomic_fetch_or(&v->attention, bits); }

@@ -46,7 +46,7 @@ _Static_assert(SC_TLB_BITS == SC_TLB_INDEX_BITS && SC_NUM_TLBS == 2 && SC_TLB_US
 	       SC_MODE_USER == 1 && sizeof(struct sc_tlbe) == 32 && sizeof(struct sc_site) == 16 &&
 	       SC_SITES == 1 << SC_SITES_BITS && SC_SITE_LISTED == 0x80 && SC_TLBE_GLOBAL == 1 &&
 	       offsetof(struct sc_site_meta, slot) == 8 && offsetof(struct sc_site_meta, span) == 12 &&
-	       SC_SITE_STORES == 0x8000 && offsetof(struct sc_meta, to_retry) == 4,
+	       sizeof(struct sc_site_meta) == 16 && SC_SITE_STORES == 0x8000 && offsetof(struct sc_meta, to_retry) == 4,
 	       "sc_thunk_site computes with these");
 
 static struct sc_vcpu *of(struct accel_vcpu *v)
@@ -223,12 +223,12 @@ static gpa_t fetch_rip(struct sc_vcpu *v)
 	return gpa;
 }
 
-static struct sc_block *find_block(struct sc_vcpu *v)
+static struct sc_block *find_block(struct sc_vcpu *v, u32 mode)
 {
 	gpa_t gpa = fetch_rip(v);
-	struct sc_block *b = cache_find(v, gpa, v->mode);
+	struct sc_block *b = cache_find(v, gpa, mode);
 
-	return b ? b : sc_translate(v, gpa, v->mode);
+	return b ? b : sc_translate(v, gpa, mode);
 }
 
 /* Offset of the code to enter with stashed flags; 0: interpret */
@@ -252,7 +252,7 @@ static void remember(struct sc_vcpu *v, u32 code)
 	if (k == SC_TLB_KERNEL && !mmu_fetch_is_global(v, v->rip))
 		v->ibtc_local = true;
 	mmu_ibtc_add(v, k, v->rip, v->vm->cache->rx + code);
-	v->stats.ibtc_miss++;
+	v->stats.branch_fill++;
 }
 
 /* Something interrupted translated code here */
@@ -276,11 +276,13 @@ static struct sc_block *through_exit(struct sc_vcpu *v, struct sc_exit *x)
 		v->rflags = sc_unstash(v->rflags, v->flags_stash);
 	else
 		v->rflags = (v->rflags & ~(u64)SC_ARITH) | (v->scratch[0] & SC_ARITH);
-	if (attend_only)
+	if (attend_only) {
+		v->stats.left_attention++;
 		sample(v, v->rip);
+	}
 	if (attend_only || atomic_load(&v->attention) || v->code_written)
 		return NULL;
-	b = find_block(v);
+	b = find_block(v, x->off & SC_EXIT_SOLO ? v->mode | SC_MODE_SOLO : v->mode);
 	/* Making the block may have emptied the cache, and the exit with it */
 	if (!b || v->code_written)
 		return NULL;
@@ -344,21 +346,25 @@ static void run_blocks(struct sc_vcpu *v)
 		sc_fpu_load(v);
 		left = sc_enter(v, v->resume);
 		b = NULL;
-		if (left == SC_LEFT_DONE)
+		if (left == SC_LEFT_DONE) {
+			v->stats.left_other++;
 			return;
+		}
 		if (left == SC_LEFT_FAULT) {
-			v->stats.fault_signals++;
+			v->stats.left_fault++;
 			if (!v->broken[0])
 				step(v);
 			return;
 		}
 		if (left == SC_LEFT_BRANCH) {
+			v->stats.left_branch++;
 			v->rflags = sc_unstash(v->rflags, v->flags_stash);
 			if (unlikely(!sc_canonical(v->rip)) && branch_undone(v)) {
 				step(v);
 				return;
 			}
 			if (atomic_load(&v->attention)) {
+				v->stats.left_attention++;
 				sample(v, v->rip_page);
 				sample(v, v->rip);
 				return;
@@ -367,6 +373,7 @@ static void run_blocks(struct sc_vcpu *v)
 				return;
 			continue;
 		}
+		v->stats.left_exit++;
 		b = through_exit(v, (struct sc_exit *)(c->meta + left));
 		if (!b)
 			return;
@@ -478,7 +485,7 @@ static void dispatch(struct sc_vcpu *v, struct accel_exit_info *info)
 int sc_vcpu_run(struct accel_vcpu *av, struct accel_exit_info *info)
 {
 	struct sc_vcpu *v = of(av);
-	u64 old_gs = gs_swap((u64)v);
+	u64 old_gs = gs_swap((u64)v), begin = __builtin_ia32_rdtsc();
 
 	sc_zero(info, sizeof(*info));
 	sc_fault_enter(v, fault_hook);
@@ -488,6 +495,7 @@ int sc_vcpu_run(struct accel_vcpu *av, struct accel_exit_info *info)
 	cache_guest_leave(v);
 	sc_fault_leave();
 	gs_swap(old_gs);
+	v->stats.run_cycles += __builtin_ia32_rdtsc() - begin;
 	return 0;
 }
 

@@ -189,30 +189,7 @@ static int dirty_take(struct accel_vm *avm, unsigned id, u64 *bitmap)
 
 static void stats(struct accel_vm *avm, struct strbuf *out)
 {
-	struct sc_vm *vm = of(avm);
-	struct sc_cache *c = vm->cache;
-	unsigned i;
-
-	strbuf_add(out, "soft: code %u KiB, flushes %llu, dropped %llu\n", c->used >> 10,
-		   (unsigned long long)atomic_load(&c->flushes),
-		   (unsigned long long)atomic_load(&c->dropped));
-	for (i = 0; i < vm->num_cpus; i++) {
-		struct sc_vcpu *v = atomic_load(&vm->cpu[i]);
-		const struct sc_stats *s;
-
-		if (!v)
-			continue;
-		s = &v->stats;
-#define N(x) ((unsigned long long)s->x)
-		strbuf_add(out, "soft: cpu %u: blocks %llu, interpreted %llu, slow accesses %llu, "
-			   "tlb fills %llu, flushes %llu, branch misses %llu\n", i,
-			   N(translated_blocks), N(interp_insns), N(slow_insns), N(tlb_fill),
-			   N(tlb_flush), N(ibtc_miss));
-		strbuf_add(out, "soft: cpu %u: exceptions %llu, interrupts %llu, mmio %llu, pio %llu, "
-			   "code writes %llu, signals %llu\n", i, N(exceptions), N(interrupts),
-			   N(mmio), N(pio), N(smc), N(fault_signals));
-#undef N
-	}
+	sc_stats_print(of(avm), out);
 }
 
 const struct accel_ops sc_accel_ops = {

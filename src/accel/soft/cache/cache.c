@@ -427,7 +427,7 @@ void sc_cache_invalidate(struct sc_vm *vm, struct sc_vcpu *v, gpa_t gpa, u64 len
 		}
 		if (v) {
 			v->code_written = true;
-			v->stats.smc++;
+			v->stats.code_writes++;
 			mmu_ibtc_flush(v, SC_TLB_KERNEL);
 			mmu_ibtc_flush(v, SC_TLB_USER);
 		}
@@ -449,6 +449,7 @@ void cache_set_poly(struct sc_vcpu *v, gpa_t gpa, unsigned len)
 {
 	struct sc_cache *c = v->vm->cache;
 
+	v->stats.site_poly++;
 	sc_fpu_save(v);
 	cache_lock(v);
 	c->poly[poly_bit(gpa) / 64] |= BIT64(poly_bit(gpa) % 64);
@@ -469,6 +470,7 @@ void cache_sample(struct sc_vcpu *v, gpa_t gpa)
 	v->samples[v->next_sample++ % ARRAY_LEN(v->samples)] = page;
 	if (n < HOT_SAMPLES || !p || atomic_exchange(&p->hot, 1))
 		return;
+	v->stats.hot_pages++;
 	sc_cache_invalidate(v->vm, v, gpa & PAGE_MASK, PAGE_BYTES);
 }
 

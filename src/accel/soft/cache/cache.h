@@ -39,11 +39,12 @@ struct sc_exit {
 	struct sc_exit *next_in;	 /* others that are chained to target */
 	u32 site;	/* offset in the code memory of the rel32 to patch */
 	u32 stub;	/* offset of the code to run when not chained */
-	u16 off;	/* guest offset in the page where it leads | SC_EXIT_ATTEND */
+	u16 off;	/* guest offset in the page where it leads | SC_EXIT_* */
 	bool stashed;	/* flags are in v->flags_stash there */
 };
 
 #define SC_EXIT_ATTEND BIT(15) /* taken because of v->attention: never chained */
+#define SC_EXIT_SOLO BIT(14)   /* leads to the variant of SC_MODE_SOLO */
 
 /* One instruction of a block: where its host code starts */
 struct sc_insn_map {

@@ -83,7 +83,7 @@ static void on_signal(int sig, siginfo_t *si, void *ucp)
 		bool ours = sc_native_fault(v, &f);
 
 		if (ours)
-			v->stats.fault_signals++; /* the hook counts what it takes */
+			v->stats.left_fault++; /* the hook counts what it takes */
 		else
 			ours = current_hook && current_hook(v, &f);
 		if (ours) {

@@ -30,10 +30,13 @@ static void store_n(void *p, u64 val, unsigned size)
 /* Leave guest context for a callback: others need not wait for us meanwhile */
 static void mmio(struct sc_vcpu *v, gpa_t gpa, void *data, unsigned len, bool write)
 {
+	u64 begin = __builtin_ia32_rdtsc();
+
 	v->stats.mmio++;
 	sc_fpu_save(v);
 	cache_guest_leave(v);
 	v->vm->host->mmio(v->vm->m, v->cpu, gpa, data, len, write);
+	v->stats.device_cycles += __builtin_ia32_rdtsc() - begin;
 	cache_guest_enter(v);
 }
 

@@ -25,6 +25,7 @@ void mmu_ibtc_flush(struct sc_vcpu *v, enum sc_tlb_kind kind)
 {
 	unsigned n = v->ibtc_count[kind], i;
 
+	v->stats.branch_flush++;
 	sc_shadow_reset(v, kind);
 	if (n > ARRAY_LEN(v->ibtc_used[kind])) {
 		sc_zero(v->ibtc[kind], sizeof(v->ibtc[kind]));
@@ -75,7 +76,7 @@ void mmu_flush_all(struct sc_vcpu *v)
 	v->fetch_global++;
 	sc_zero(v->large_2m, sizeof(v->large_2m));
 	sc_zero(v->large_1g, sizeof(v->large_1g));
-	v->stats.tlb_flush++;
+	v->stats.flush_all++;
 }
 
 /*
@@ -133,7 +134,7 @@ void sc_flush_tlb(struct sc_vcpu *v, bool global_too)
 		mmu_flush_all(v);
 		return;
 	}
-	v->stats.tlb_flush++;
+	v->stats.flush_cr3++;
 	mmu_ibtc_flush(v, SC_TLB_USER);
 	mmu_sites_clear_local(v);
 	if (v->ibtc_local) {
@@ -174,12 +175,15 @@ void sc_invlpg(struct sc_vcpu *v, gva_t a)
 	gva_t page = a & PAGE_MASK;
 	struct sc_fetch_entry *f;
 
+	v->stats.invlpg++;
 	if (bit_test(v->large_1g, a >> 30)) {
 		mmu_flush_all(v);
 		return;
 	}
-	if (bit_test(v->large_2m, a >> 21))
+	if (bit_test(v->large_2m, a >> 21)) {
+		v->stats.invlpg_large++;
 		region_clear(v, a >> 21);
+	}
 	for (k = 0; k < SC_NUM_TLBS; k++) {
 		struct sc_tlbe *e = &v->tlb[k][idx];
 

@@ -28,12 +28,15 @@ void sc_check_io(struct sc_vcpu *v, u16 port, unsigned len)
 
 static void access(struct sc_vcpu *v, u16 port, u64 *data, unsigned size, bool write)
 {
+	u64 begin = __builtin_ia32_rdtsc();
+
 	v->stats.pio++;
 	if (unlikely(v->watch))
 		sc_watch(v, port, size, write, true);
 	sc_fpu_save(v);
 	cache_guest_leave(v);
 	v->vm->host->pio(v->vm->m, v->cpu, port, data, size, write);
+	v->stats.device_cycles += __builtin_ia32_rdtsc() - begin;
 	cache_guest_enter(v);
 }
 

@@ -176,7 +176,7 @@ begin sc_thunk_site
 	andl $0x7fff, %ecx
 	addl %ecx, %r10d
 	cmpl $0x1000, %r10d
-	ja 3f
+	ja 6f
 	movl %gs:SC_OFF_MODE, %ecx
 	andl $1, %ecx				/* SC_MODE_USER: which table */
 	shll $SC_TLB_INDEX_BITS + 5, %ecx
@@ -225,6 +225,13 @@ begin sc_thunk_site
 	movq %r10, %gs:8(%rax)
 	movswq 4(%r9), %rax
 	addq %rax, %r9
+	popq %rcx
+	popq %rax
+	jmpq *%r9
+6:	/* A stack frame in two pages: a jump to the solo variant is behind the meta */
+	cmpl $SC_OFF_SITE, %eax
+	jae 3f
+	addq $16, %r9
 	popq %rcx
 	popq %rax
 	jmpq *%r9

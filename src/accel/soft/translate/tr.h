@@ -116,7 +116,7 @@ struct tr {
 		u32 site;
 		u16 off;
 		bool stashed;
-	} exit[SC_BLOCK_EXITS + 2];
+	} exit[SC_BLOCK_EXITS + 2 + SC_BLOCK_INSNS];
 	unsigned num_exits;
 };
 
@@ -189,6 +189,7 @@ void tr_sti_cold_emit(struct tr *t);
 /* tr_flow.c */
 bool tr_flow(struct tr *t);   /* branches and stack instructions; false: not one of them */
 void tr_fallthrough(struct tr *t);
+void tr_jump_solo(struct tr *t, u16 off, bool stashed); /* to the solo variant at @off */
 void tr_edges_emit(struct tr *t);
 void tr_attend(struct tr *t); /* leave at the block's start when v->attention is set; flags are dead */
 /* How an instruction ends a block */

@@ -53,6 +53,12 @@ static void jump_in_page(struct tr *t, u16 off, enum tr_flags flags)
 	add_exit(t, off, flags);
 }
 
+void tr_jump_solo(struct tr *t, u16 off, bool stashed)
+{
+	jump_in_page(t, off, stashed ? TR_STASHED : TR_DEAD);
+	t->exit[t->num_exits - 1].off |= SC_EXIT_SOLO;
+}
+
 /* Guest rip in r8: look it up in the branch cache and go there. Flags are stashed. The
  * look-up is shared by all blocks: in line it was a fifth of all code, and host caches and
  * TLBs of big guest programs mind that more than the branch predictor minds one place. */

@@ -236,6 +236,10 @@ void tr_cold_emit(struct tr *t)
 			s->span = c->span;
 			s->delta = c->delta | (c->solo ? SC_SITE_SOLO : 0);
 			e->at = at + sizeof(*s);
+			_Static_assert(sizeof(*s) == 16, "sc_thunk_site");
+			if (c->slot && c->slot < SC_OFF_SITE)
+				tr_jump_solo(t, c->meta.guest & (PAGE_BYTES - 1),
+					     c->meta.guest & SC_MAP_STASHED);
 		}
 		m->to_retry = way_back(t, c->held, 0, c->retry) - at;
 		/* After a window that others share it is never the next instruction */

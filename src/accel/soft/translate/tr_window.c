@@ -20,8 +20,8 @@
 #include "accel/soft/translate/tr.h"
 
 /* Farther apart is more likely to cross a page */
-#define REACH 1024
-#define REACH_STACK 2048
+#define REACH 256
+#define REACH_STACK 512
 
 static bool is_stack(const struct tr_window *w) { return w->kind == TR_WINDOW_STACK; }
 

@@ -428,7 +428,7 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa, u32 mode)
 	struct sc_page *p;
 	const u8 *page;
 	struct tr *t = c->tr;
-	u64 granules;
+	u64 granules, begin = __builtin_ia32_rdtsc();
 
 	page = sc_phys_ptr(v->vm, gpa & PAGE_MASK, PAGE_BYTES);
 	if (!page)
@@ -462,13 +462,16 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa, u32 mode)
 		granules |= cache_granules(&b->link[0]);
 		if (b->gpa2)
 			t->granules2 |= cache_granules(&b->link[1]);
-		v->stats.translated_blocks++;
+		v->stats.blocks++;
+		v->stats.guest_bytes += b->len;
+		v->stats.solo_blocks += (mode & SC_MODE_SOLO) != 0;
 	}
 	settle(p, granules);
 	if (t->page2)
 		settle(t->page2, t->granules2);
 out:
 	cache_unlock(v);
+	v->stats.translate_cycles += __builtin_ia32_rdtsc() - begin;
 	return b;
 }
 
@@ -580,6 +583,7 @@ void *sc_slow_site(struct sc_vcpu *v, const struct sc_site_meta *s, gva_t window
 		cache_set_poly(v, mmu_fetch_gpa(v, v->rip), s->m.len);
 		return NULL;
 	}
+	v->stats.window_miss++;
 	inside = (window & ~PAGE_MASK) + (s->span & ~SC_SITE_STORES) <= PAGE_BYTES;
 	/* Misaligned vectors are the interpreter's: their #GP, if any, comes before a #PF */
 	if ((stores ? e->tag_w : e->tag_r) != (addr & PAGE_MASK))
