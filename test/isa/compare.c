@@ -122,22 +122,40 @@ static bool is_call(const struct isa_case *c, u64 rip)
 
 /* Arithmetic flags that translated code need not have kept for the frame of a fault: those that
  * the faulting instruction or one behind it replaces before anybody looks (translate.h) */
-static u64 flags_lost(const struct isa_case *c, const struct isa_result *want)
+static u64 flags_lost_at(const struct isa_case *c, const struct isa_result *want, u64 at, u64 open,
+			 unsigned depth)
 {
-	u64 at = want->out.rip - ISA_CODE, open = ARITH, lost = 0;
 	struct sc_insn in;
+	u64 lost = 0;
+	unsigned n = 0;
 
-	while (open && at < ISA_CODE_LEN &&
+	while (open && at < ISA_CODE_LEN && n++ < 64 &&
 	       sc_decode(NULL, c->bits, want->code + at, (unsigned)MIN(15, ISA_CODE_LEN - at), &in) ==
 		       SC_DEC_OK) {
 		open &= ~(u64)in.fl_read;
 		lost |= open & in.fl_written;
 		open &= ~(u64)in.fl_written;
+		/* It looks behind a jump to a known place too, where a few instructions may tell */
+		if (in.cls == SC_C_JCC && in.opsize == 8 && depth < 4) {
+			u64 taken = at + in.len + (u64)in.imm;
+
+			return lost | (open & flags_lost_at(c, want, taken, open, depth + 1) &
+				       flags_lost_at(c, want, at + in.len, open, depth + 1));
+		}
+		if ((in.cls == SC_C_JMP || in.cls == SC_C_CALL) && in.op[0].kind == SC_OP_REL && in.opsize == 8) {
+			at += in.len + (u64)in.imm;
+			continue;
+		}
 		if (in.flags & SC_I_BRANCH)
 			break;
 		at += in.len;
 	}
 	return lost;
+}
+
+static u64 flags_lost(const struct isa_case *c, const struct isa_result *want)
+{
+	return flags_lost_at(c, want, want->out.rip - ISA_CODE, ARITH, 0);
 }
 
 static int compare(const struct isa_case *c, const char *engine, const struct isa_result *want,

@@ -74,10 +74,10 @@ static inline struct sc_tlbe *mmu_entry(struct sc_vcpu *v, enum sc_tlb_kind k, g
 {
 	return &v->tlb[k][a >> PAGE_SHIFT & (SC_TLB_ENTRIES - 1)];
 }
-/* Host address of @a, whose page @e has */
+/* Host address of @a, whose page @e has; outside long mode @a may have wrapped around */
 static inline void *mmu_host(const struct sc_tlbe *e, gva_t a)
 {
-	return (void *)(e->addend + a);
+	return (void *)(e->addend + e->tag_r + (a & ~PAGE_MASK));
 }
 static inline enum sc_tlb_kind mmu_kind(const struct sc_vcpu *v)
 {

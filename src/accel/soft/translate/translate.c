@@ -321,6 +321,10 @@ static void insn(struct tr *t)
 		return;
 	if (!lea(t) && !tr_flow(t) && !tr_copy(t) && !tr_sys(t))
 		tr_interp(t, tr_ends_block(t, in) == TR_ENDS);
+	/* Who comes back from the interpreter has rsp itself */
+	for (k = t->cold_of_insn; k < t->num_cold; k++)
+		if (t->cold[k].solo || t->cold[k].thunk == SC_THUNK_SLOW)
+			tr_rsp(t);
 	for (k = t->cold_of_insn; k < t->num_cold; k++) {
 		t->cold[k].next = t->e.at;
 		t->cold[k].held_next = t->held;
