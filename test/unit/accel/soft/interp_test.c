@@ -232,7 +232,7 @@ static void a_push_that_faults_leaves_rsp(void **state)
 	assert_int_equal(rig.v->rip, CODE);
 }
 
-static void pusha_writes_all_or_nothing(void **state)
+static void a_pusha_that_faults_leaves_rsp(void **state)
 {
 	rig_protected(&rig, 4, 0);
 	memset(data_at(0), 0x11, 64);
@@ -240,7 +240,9 @@ static void pusha_writes_all_or_nothing(void **state)
 	rig.v->seg[X86_SS].attr = 0xc097; /* expand-down: nothing at or below the limit */
 	rig.v->seg[X86_SS].limit = DATA_GPA - 1;
 	assert_int_equal(RUN(&rig, 0x60), X86_VEC_SS);
-	assert_int_equal(ram64(DATA_GPA), 0x1111111111111111);
+	/* As on the host, what was pushed before the fault is there: eax, ecx, edx, ebx */
+	assert_int_equal(ram64(DATA_GPA) & 0xffffffff, (u32)rig.v->gpr[X86_RBX]);
+	assert_int_equal(ram64(DATA_GPA - 8), 0);
 	assert_int_equal(rig.v->gpr[X86_RSP], DATA_GPA + 16);
 	rig.v->gpr[X86_RSP] = DATA_GPA + 32;
 	rig.v->gpr[X86_RDI] = 7;
@@ -724,7 +726,7 @@ int main(void)
 		cmocka_unit_test(fs_and_gs_have_bases_in_64_bit_code),
 		cmocka_unit_test(alignment_checks_are_for_ring_3_with_ac),
 		cmocka_unit_test(a_push_that_faults_leaves_rsp),
-		cmocka_unit_test(pusha_writes_all_or_nothing),
+		cmocka_unit_test(a_pusha_that_faults_leaves_rsp),
 		cmocka_unit_test(a_16_bit_stack_wraps_and_keeps_the_upper_half),
 		cmocka_unit_test(call_and_ret_cut_to_the_operand_size),
 		cmocka_unit_test(a_jump_to_a_non_canonical_place_faults_at_the_jump),
