@@ -111,12 +111,13 @@ $(B)/hyperkit: $(CLI_OBJ) $(B)/libhyperkit.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# No Requires.private: who links with the shared library needs none of the others' headers
 $(B)/hyperkit.pc: Makefile CHANGELOG.md tools/deps.mk
 	@mkdir -p $(@D)
 	$(Q)printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' \
 		'Name: hyperkit' 'Description: Virtual machines inside your program' \
-		'Version: $(VERSION:v%=%)' 'Requires.private: $(PKGS_PC)' \
-		'Libs: -L$${libdir} -lhyperkit' 'Libs.private: $(PKG_LIBS_PLAIN) -lpthread' 'Cflags: -I$${includedir}' >$@
+		'Version: $(VERSION:v%=%)' 'Libs: -L$${libdir} -lhyperkit' \
+		'Libs.private: $(strip $(PKG_LIBS)) -lpthread' 'Cflags: -I$${includedir}' >$@
 
 PREFIX ?= /usr/local
 include tools/targets.mk

@@ -35,12 +35,16 @@ install_tree() {
 			[ -e "$HK_TMP/root/usr/$f" ] || { echo "$f is missing"; return 1; }
 		done
 }
-link_installed() { # against the installed tree, by pkg-config where there is one
+link_installed() { # [PKG-CONFIG-OPTION]: against the installed tree and nothing else
 	local flags
-	flags=$(PKG_CONFIG_LIBDIR=$HK_TMP/root/usr/lib/pkgconfig pkg-config --define-prefix --cflags --libs hyperkit) || return 1
+	flags=$(PKG_CONFIG_LIBDIR=$HK_TMP/root/usr/lib/pkgconfig pkg-config --define-prefix "$@" \
+		--cflags --libs hyperkit) || return 1
 	# shellcheck disable=SC2086 # words are wanted
 	"${CC:-gcc}" -o "$HK_TMP/example" "$HK_TOP/examples/boot_linux.c" $flags &&
 		LD_LIBRARY_PATH=$HK_TMP/root/usr/lib "$HK_TMP/example" 2>&1 | grep -q usage
+}
+link_archive() { # where there is no shared library
+	rm -f "$HK_TMP"/root/usr/lib/libhyperkit.so* && link_installed --static
 }
 
 if [ "$HK_MODE" != release ]; then
@@ -53,4 +57,5 @@ check every_function_of_the_header_exists header_functions
 check the_stack_is_not_executable no_exec_stack
 check install_puts_everything_in_its_place install_tree
 check a_program_links_with_the_installed_library link_installed
+check a_program_links_with_the_archive_alone link_archive
 echo "1..$n"
