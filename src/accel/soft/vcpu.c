@@ -45,7 +45,7 @@ AT_OFFSET(site_pages, SC_OFF_SITE_PAGES);
 _Static_assert(SC_TLB_BITS == SC_TLB_INDEX_BITS && SC_NUM_TLBS == 2 && SC_TLB_USER == 1 &&
 	       SC_MODE_USER == 1 && sizeof(struct sc_tlbe) == 32 && sizeof(struct sc_site) == 16 &&
 	       SC_SITES == 1 << SC_SITES_BITS && SC_SITE_LISTED == 0x80 && SC_TLBE_GLOBAL == 1 &&
-	       offsetof(struct sc_site_meta, slot) == 8 && offsetof(struct sc_site_meta, span) == 12 &&
+	       offsetof(struct sc_site_meta, slot) == 12 && offsetof(struct sc_window_meta, span) == 8 &&
 	       sizeof(struct sc_site_meta) == 16 && SC_SITE_STORES == 0x8000 && offsetof(struct sc_meta, to_retry) == 4,
 	       "sc_thunk_site computes with these");
 

@@ -158,9 +158,12 @@ static u64 cache_key(gpa_t gpa, u32 mode)
 	return gpa << 8 | mode << 2 | 2;
 }
 
+/* Blocks of the same 64 bytes start in one cache line of four slots */
 static u32 hash_of(u64 key)
 {
-	return (key * 0x9e3779b97f4a7c15ull) >> (64 - SC_HASH_BITS);
+	u64 gpa = key >> 8;
+
+	return (gpa >> 6) * 0x9e3779b97f4a7c15ull >> (64 - SC_HASH_BITS + 2) << 2 | (gpa >> 4 & 3);
 }
 
 static bool same_pages(struct sc_vcpu *v, const struct sc_block *b)

@@ -98,7 +98,7 @@ struct sc_cache {
 	/* metadata, bump-allocated, emptied together with the code */
 	u8 *meta;
 	size_t meta_size, meta_used, meta_first;
-	struct sc_hash_slot hash[1u << SC_HASH_BITS];
+	struct sc_hash_slot hash[1u << SC_HASH_BITS] ALIGNED(64);
 	u32 hash_used;			/* blocks made since it was emptied */
 	struct tr *tr;			/* scratch of the translator, under lock */
 	struct sc_block **sorted;	/* all blocks by code offset, for faults */

@@ -167,12 +167,12 @@ begin sc_thunk_site
 	popq %r9
 	pushq %rax
 	pushq %rcx
-	movl 8(%r9), %eax			/* slot */
+	movl 12(%r9), %eax			/* slot */
 	xorq %gs:(%rax), %r8			/* address of the window */
 	movq %r8, %gs:SC_OFF_SCRATCH + 8
 	movl %r8d, %r10d
 	andl $0xfff, %r10d
-	movzwl 12(%r9), %ecx			/* span */
+	movzwl 8(%r9), %ecx			/* span */
 	andl $0x7fff, %ecx
 	addl %ecx, %r10d
 	cmpl $0x1000, %r10d
@@ -184,7 +184,7 @@ begin sc_thunk_site
 	shrl $7, %r10d
 	andl $((1 << SC_TLB_INDEX_BITS) - 1) << 5, %r10d
 	addl %ecx, %r10d
-	movzwl 12(%r9), %ecx
+	movzwl 8(%r9), %ecx
 	shrl $15, %ecx				/* tag_r or tag_w */
 	andq $-4096, %r8
 	cmpq %gs:SC_OFF_TLB(%r10, %rcx, 8), %r8
@@ -248,15 +248,23 @@ begin sc_thunk_site
 	resume
 	.size sc_thunk_site, . - sc_thunk_site
 
-/* The same for a window that the TLB did not have; r8 is its address */
+/* The same for a window that the TLB did not have: r8 is its address xor the entry's tag, r9
+ * the entry's offset in its table; struct sc_window_meta follows */
 begin sc_thunk_window
 	save_gprs
 	popq %rsi
+	movl %gs:SC_OFF_MODE, %eax
+	andl $1, %eax
+	shll $SC_TLB_INDEX_BITS + 5, %eax
+	addl %eax, %r9d
+	movzwl 8(%rsi), %eax
+	shrl $15, %eax				/* tag_r or tag_w */
+	xorq %gs:SC_OFF_TLB(%r9, %rax, 8), %r8
 	movq %gs:SC_OFF_SELF, %rdi
 	movq %r8, %gs:SC_OFF_SCRATCH + 8
 	movq %r8, %rdx
 	leave_shadow %eax %rax
-	call sc_slow_site
+	call sc_slow_window
 	resume
 	.size sc_thunk_window, . - sc_thunk_window
 

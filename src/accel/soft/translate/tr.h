@@ -87,7 +87,6 @@ struct tr {
 		u32 site, retry, next;
 		struct sc_meta meta;
 		u8 thunk;	     /* SC_THUNK_SLOW, _SITE or _WINDOW */
-		u32 tag;	     /* _WINDOW: offset of the first TLB entry's tag */
 		u32 slot;	     /* as struct sc_site_meta */
 		u16 span, delta;     /* as struct sc_site_meta */
 		bool solo;

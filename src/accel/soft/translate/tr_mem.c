@@ -161,7 +161,6 @@ void tr_probe(struct tr *t, unsigned size, bool write)
 
 	tr_forget(t);
 	cold->thunk = SC_THUNK_SLOW;
-	cold->tag = 0;
 	cold->held = TR_NONE_HELD;
 	cold->retry = e->at;
 	tr_tlb_index(t);
@@ -222,8 +221,6 @@ void tr_cold_emit(struct tr *t)
 		u32 at;
 
 		e_fix(e, c->site);
-		if (c->tag)				/* xor r8, tag: the address again */
-			e_gs_based(e, 0x33, H_R8, H_R9, c->tag);
 		e_call(e, SC_THUNK_AT(c->thunk));
 		at = e->at;
 		m = (struct sc_meta *)(e->base + at);
@@ -232,12 +229,13 @@ void tr_cold_emit(struct tr *t)
 		if (c->thunk != SC_THUNK_SLOW) {
 			struct sc_site_meta *s = (struct sc_site_meta *)m;
 
-			s->slot = c->slot;
-			s->span = c->span;
-			s->delta = c->delta | (c->solo ? SC_SITE_SOLO : 0);
-			e->at = at + sizeof(*s);
+			s->w.span = c->span;
+			s->w.delta = c->delta | (c->solo ? SC_SITE_SOLO : 0);
+			e->at = at + sizeof(s->w);
+			if (c->thunk == SC_THUNK_SITE)
+				e32(e, c->slot);
 			_Static_assert(sizeof(*s) == 16, "sc_thunk_site");
-			if (c->slot && c->slot < SC_OFF_SITE)
+			if (c->thunk == SC_THUNK_SITE && c->slot < SC_OFF_SITE)
 				tr_jump_solo(t, c->meta.guest & (PAGE_BYTES - 1),
 					     c->meta.guest & SC_MAP_STASHED);
 		}

@@ -259,14 +259,13 @@ static void check(struct tr *t, struct tr_window *w, s64 first, unsigned size, b
 	w->checked = true;
 	cold->held = t->held;
 	cold->retry = e->at;
-	cold->tag = 0;
 	if (w->tlb) {
 		cold->thunk = SC_THUNK_WINDOW;
-		cold->tag = tlb + (w->write ? offsetof(struct sc_tlbe, tag_w) : offsetof(struct sc_tlbe, tag_r));
 		w->addend = offsetof(struct sc_vcpu, window) + (w - t->window) * sizeof(u64);
 		begin(t, w, lo, H_R8);
 		tr_tlb_index(t);
-		e_gs_based(e, 0x33, H_R8, H_R9, cold->tag);	/* xor r8, tag */
+		e_gs_based(e, 0x33, H_R8, H_R9, tlb + (w->write ? offsetof(struct sc_tlbe, tag_w)
+							       : offsetof(struct sc_tlbe, tag_r))); /* xor r8, tag */
 	} else {
 		cold->thunk = SC_THUNK_SITE;
 		slot = slot_new(t, w);

@@ -107,18 +107,20 @@ void sc_translate_fini(struct sc_cache *c)
 }
 
 /* Code that another vCPU may be writing at this moment: of an aligned store of up to 8 bytes we
- * see all or nothing, as the fetch of a CPU does */
+ * see all or nothing, as the fetch of a CPU does. @n bytes, at most 15, into 16. */
 static void code_read(u8 *dst, const u8 *src, unsigned n)
 {
-	while (n) {
-		unsigned skip = (u64)src & 7, take = MIN(8 - skip, n);
-		u64 word = __atomic_load_n((const u64 *)(src - skip), __ATOMIC_RELAXED) >> (skip * 8);
+	unsigned skip = (u64)src & 7, shift = skip * 8;
+	const u64 *p = (const u64 *)(src - skip);
+	u64 w[3] = { 0, 0, 0 };
 
-		sc_copy(dst, &word, take);
-		dst += take;
-		src += take;
-		n -= take;
-	}
+	w[0] = __atomic_load_n(p, __ATOMIC_RELAXED);
+	if (skip + n > 8)
+		w[1] = __atomic_load_n(p + 1, __ATOMIC_RELAXED);
+	if (skip + n > 16)
+		w[2] = __atomic_load_n(p + 2, __ATOMIC_RELAXED);
+	((u64 *)dst)[0] = (u64)(((unsigned __int128)w[1] << 64 | w[0]) >> shift);
+	((u64 *)dst)[1] = (u64)(((unsigned __int128)w[2] << 64 | w[1]) >> shift);
 }
 
 /* The instruction at the end of @page, whose other bytes are on the next one. It makes a
@@ -128,7 +130,7 @@ static bool decode_crossing(struct tr *t, const u8 *page)
 	struct sc_vcpu *v = t->v;
 	unsigned off = t->gpa & ~PAGE_MASK, first = PAGE_BYTES - off;
 	const u8 *next;
-	u8 buf[16];
+	u8 buf[32];
 	gpa_t gpa2;
 
 	gpa2 = mmu_fetch_cached(v, (v->rip & PAGE_MASK) + PAGE_BYTES);
@@ -154,14 +156,14 @@ static bool decode_crossing(struct tr *t, const u8 *page)
 static bool decode(struct tr *t, const u8 *page)
 {
 	unsigned off = t->gpa & ~PAGE_MASK, exits = 0, n;
-	u8 code[15];
+	u8 code[16] __attribute__((aligned(8)));
 
 	t->open_end = true;
 	while (t->n < SC_BLOCK_INSNS && off < PAGE_BYTES && exits < SC_BLOCK_EXITS / 2 - 1) {
 		struct sc_insn *in = &t->in[t->n];
 		enum sc_decode_result rc;
 
-		n = MIN(PAGE_BYTES - off, sizeof(code));
+		n = MIN(PAGE_BYTES - off, 15u);
 		code_read(code, page + off, n);
 		rc = sc_decode(t->v, 8, code, n, in);
 		if (rc == SC_DEC_MORE) {
@@ -204,7 +206,7 @@ static bool flags_exact(const struct tr *t, const struct sc_insn *in)
 static const struct sc_insn *insn_at(struct tr *t, const u8 *page, unsigned off)
 {
 	unsigned i, n = MIN(PAGE_BYTES - off, 15);
-	u8 code[15];
+	u8 code[16] __attribute__((aligned(8)));
 
 	for (i = 0; i < t->n; i++)
 		if (t->off[i] == off)
@@ -572,7 +574,7 @@ static void *go_solo(struct sc_vcpu *v)
 	return v->vm->cache->rx + b->code_stashed;
 }
 
-void *sc_slow_site(struct sc_vcpu *v, const struct sc_site_meta *s, gva_t window)
+static void *slow_window(struct sc_vcpu *v, const struct sc_window_meta *s, gva_t window, u32 slot)
 {
 	gva_t addr = window + (s->delta & ~SC_SITE_SOLO);
 	unsigned size = s->m.access & 0x7f;
@@ -583,7 +585,7 @@ void *sc_slow_site(struct sc_vcpu *v, const struct sc_site_meta *s, gva_t window
 	if ((s->delta & SC_SITE_SOLO) && (window & ~PAGE_MASK) + size > PAGE_BYTES)
 		return sc_slow_access(v, &s->m, addr);
 	enter_insn(v, &s->m);
-	if (s->slot && mmu_site_is_poly(v, s->slot)) {
+	if (slot && mmu_site_is_poly(v, slot)) {
 		cache_set_poly(v, mmu_fetch_gpa(v, v->rip), s->m.len);
 		return NULL;
 	}
@@ -595,10 +597,20 @@ void *sc_slow_site(struct sc_vcpu *v, const struct sc_site_meta *s, gva_t window
 	if (v->code_written)
 		return NULL;
 	if (e && inside && (!stores || e->tag_w == (addr & PAGE_MASK))) {
-		if (s->slot)
-			mmu_site_fill(v, s->slot, e, addr & PAGE_MASK);
+		if (slot)
+			mmu_site_fill(v, slot, e, addr & PAGE_MASK);
 		sc_fpu_load(v);
 		return (u8 *)s + s->m.to_retry;
 	}
 	return s->delta & SC_SITE_SOLO ? sc_slow_access(v, &s->m, addr) : go_solo(v);
+}
+
+void *sc_slow_site(struct sc_vcpu *v, const struct sc_site_meta *s, gva_t window)
+{
+	return slow_window(v, &s->w, window, s->slot);
+}
+
+void *sc_slow_window(struct sc_vcpu *v, const struct sc_window_meta *s, gva_t window)
+{
+	return slow_window(v, s, window, 0);
 }

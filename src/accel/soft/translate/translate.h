@@ -45,12 +45,15 @@ struct sc_meta {
 	s16 to_next;	/* ... to the next instruction; 0 = right behind this struct */
 };
 
-/* Follows a call of sc_thunk_site; enter.S knows the offsets */
-struct sc_site_meta {
+/* Follow a call of sc_thunk_window and of sc_thunk_site; enter.S knows the offsets */
+struct sc_window_meta {
 	struct sc_meta m;
-	u32 slot;	/* of the window: offset of a struct sc_site in struct sc_vcpu, or 0: TLB */
 	u16 span;	/* bytes of the window | SC_SITE_STORES */
 	u16 delta;	/* the access made now is that far into it | SC_SITE_SOLO */
+};
+struct sc_site_meta {
+	struct sc_window_meta w;
+	u32 slot;	/* offset of the window's struct sc_site in struct sc_vcpu */
 };
 #define SC_SITE_STORES BIT(15) /* in a page that may be stored to */
 #define SC_SITE_SOLO BIT(15) /* the window is of this access alone */
@@ -96,9 +99,10 @@ void sc_thunk_window(void);
 /* [vcpu] called by enter.S; return where to go on or NULL to leave */
 void *sc_slow_access(struct sc_vcpu *v, const struct sc_meta *meta, gva_t addr);
 void *sc_slow_interp(struct sc_vcpu *v, const struct sc_meta *meta);
-/* The window's slot has another page, and the TLB does not have this one, or it is time to ask
- * whether the slot is of use at all. @addr: where the window begins */
+/* The TLB does not have the window's page, or the window is in two, or it is time to ask whether
+ * its slot is of use at all. @addr: where it begins */
 void *sc_slow_site(struct sc_vcpu *v, const struct sc_site_meta *meta, gva_t addr);
+void *sc_slow_window(struct sc_vcpu *v, const struct sc_window_meta *meta, gva_t addr);
 
 /* May translated code run from v->rip, as far as the vCPU's own state goes? */
 static inline bool sc_translates(const struct sc_vcpu *v)
