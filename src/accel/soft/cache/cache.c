@@ -15,6 +15,10 @@
 #define SC_CODE_BYTES (128u << 20)
 #endif
 #define CODE_BYTES SC_CODE_BYTES
+#define HUGE_BYTES (2u << 20)
+#ifndef MADV_COLLAPSE /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
 #define META_BYTES (192ull << 20)
 /* Key of a slot, bits 1:0: 2 a block, 3 one that crosses a page, 0 a dropped block, whose
  * address stays; 1 alone: a dropped one that crossed a page */
@@ -37,6 +41,42 @@ static void *map_lazily(size_t bytes)
 	return p;
 }
 
+/* The two mappings of the code, side by side and aligned to huge pages. 0 or -errno */
+static int map_code(struct sc_cache *c, int fd)
+{
+	size_t bytes = 2 * (size_t)CODE_BYTES + HUGE_BYTES;
+	u8 *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), *at;
+
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	c->code_map = p;
+	c->code_map_bytes = bytes;
+	at = (u8 *)(((u64)p + HUGE_BYTES - 1) & ~(u64)(HUGE_BYTES - 1));
+	c->rw = mmap(at, CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0);
+	if (c->rw == MAP_FAILED)
+		return -ENOMEM;
+	c->rx = mmap(at + CODE_BYTES, CODE_BYTES, PROT_READ | PROT_EXEC,
+		     MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0);
+	/* The host may forbid executable mappings of a memfd */
+	return c->rx == MAP_FAILED ? -EPERM : 0;
+}
+
+/*
+ * Big guest programs spread over tens of megabytes of code, and a host TLB miss for
+ * each page of it costs more than anything else here. Hosts do not give huge pages to a memfd
+ * of their own accord (shmem_enabled is "never"), but do when asked for memory that is there.
+ */
+void cache_grown_locked(struct sc_cache *c)
+{
+	while (c->used - c->huge >= HUGE_BYTES && c->huge < c->size) {
+		if (madvise(c->rx + c->huge, HUGE_BYTES, MADV_COLLAPSE)) {
+			c->huge = c->size; /* an older host */
+			return;
+		}
+		c->huge += HUGE_BYTES;
+	}
+}
+
 int sc_cache_create(struct sc_cache **out, struct sc_vm *vm)
 {
 	struct sc_cache *c = map_lazily(sizeof(*c));
@@ -51,21 +91,13 @@ int sc_cache_create(struct sc_cache **out, struct sc_vm *vm)
 	c->meta = map_lazily(META_BYTES);
 	c->sorted = map_lazily(SC_MAX_BLOCKS * sizeof(*c->sorted));
 	fd = memfd_create("hyperkit-code", MFD_CLOEXEC);
-	if (fd >= 0 && !ftruncate(fd, CODE_BYTES)) {
-		c->rw = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-		c->rx = mmap(NULL, CODE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
-		if (c->rw == MAP_FAILED)
-			c->rw = NULL;
-		if (c->rx == MAP_FAILED) {
-			c->rx = NULL;
-			rc = -EPERM; /* the host forbids executable mappings of a memfd */
-		}
-	}
+	if (fd >= 0 && !ftruncate(fd, CODE_BYTES))
+		rc = map_code(c, fd);
 	if (fd >= 0)
 		close(fd);
-	if (!c->rw || !c->rx || !c->meta || !c->sorted) {
+	if (rc || !c->meta || !c->sorted) {
 		sc_cache_destroy(c);
-		return rc;
+		return rc ? rc : -ENOMEM;
 	}
 	*out = c;
 	return 0;
@@ -79,10 +111,8 @@ void sc_cache_destroy(struct sc_cache *c)
 		return;
 	for (i = 0; i < c->vm->num_ram; i++)
 		cache_ram_unmap(c, &c->vm->ram[i]);
-	if (c->rw)
-		munmap(c->rw, CODE_BYTES);
-	if (c->rx)
-		munmap(c->rx, CODE_BYTES);
+	if (c->code_map)
+		munmap(c->code_map, c->code_map_bytes);
 	if (c->meta)
 		munmap(c->meta, META_BYTES);
 	if (c->sorted)

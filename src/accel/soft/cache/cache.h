@@ -95,6 +95,9 @@ struct sc_cache {
 	/* code memory: one memfd mapped twice, so that no address is writable and executable */
 	u8 *rw, *rx;
 	u32 size, used, first;	/* first: the thunks end, blocks begin */
+	u32 huge;		/* so much of it is in huge pages */
+	u8 *code_map;		/* both mappings */
+	size_t code_map_bytes;
 	/* metadata, bump-allocated, emptied together with the code */
 	u8 *meta;
 	size_t meta_size, meta_used, meta_first;
@@ -155,6 +158,7 @@ static inline u64 cache_granule_mask(unsigned off, unsigned len)
 }
 u64 cache_granules(const struct sc_link *l); /* which granules of that page its block covers */
 void cache_flush_all_locked(struct sc_vcpu *v);
+void cache_grown_locked(struct sc_cache *c); /* [vcpu, FPU saved] c->used went up */
 void cache_track_locked(struct sc_vcpu *v, gpa_t page);
 /* Does the instruction at @gpa touch another page nearly each time it runs? A bit of a hash: wrong
  * answers cost time only. Setting it drops its blocks. */

@@ -465,6 +465,7 @@ struct sc_block *sc_translate(struct sc_vcpu *v, gpa_t gpa, u32 mode)
 	}
 	if (b) {
 		cache_insert_locked(v, b);
+		cache_grown_locked(c);
 		granules |= cache_granules(&b->link[0]);
 		if (b->gpa2)
 			t->granules2 |= cache_granules(&b->link[1]);
