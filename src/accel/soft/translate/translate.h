@@ -22,9 +22,10 @@
  * reads them. Every block has a second entry that first takes flags out of the
  * stash, which is the same as the first when it does not want any.
  *
- * Jumps inside the page are chained by patching; calls, returns and jumps to
- * other pages look the target up in v->ibtc. Backward jumps and look-ups test
- * v->attention, so every loop does.
+ * Jumps inside the page are chained by patching; jumps to other pages and indirect
+ * ones look the target up in v->ibtc, and returns go the host's way back
+ * (shadow.c). Backward jumps, look-ups and returns test v->attention, so every loop
+ * does.
  *
  * Instructions that are not copied run in the interpreter, in place. */
 #ifndef ACCEL_SOFT_TRANSLATE_TRANSLATE_H
