@@ -75,7 +75,7 @@ static u64 one_shot(u32 div, u32 count)
 static void timer(void)
 {
 	static const u8 code[8] = { 0xb, 0, 1, 2, 3, 8, 9, 0xa };
-	u64 base, cyc;
+	u64 base, cyc, again;
 	u32 c, r[4];
 
 	hooks[0x50] = on_tick;
@@ -83,8 +83,13 @@ static void timer(void)
 	check(base > 100000, "one-shot by 1");
 	for (unsigned i = 1; i < 8; i++) {
 		cyc = one_shot(code[i], 2000000 >> i);
-		/* late is allowed, this is a shared machine; early is not */
-		check(cyc > base / 2 - base / 16 || cyc > (base >> 1), "divided, no earlier");
+		/* Late is allowed, this is a shared machine; early is not. Was the base late? */
+		for (unsigned tries = 0; cyc < base - base / 8 && tries < 50; tries++) {
+			again = one_shot(0xb, 2000000);
+			if (again < base)
+				base = again;
+		}
+		check(cyc >= base - base / 8, "divided, no earlier");
 	}
 	c = ticks[0];
 	lapic_wr(LAPIC_TIMER_DIV, 0xb);
