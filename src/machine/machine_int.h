@@ -194,6 +194,7 @@ struct machine {
 	pthread_cond_t go_cond;	    /* parked threads and the loop's gate wait here */
 	bool pause_wanted, halt_check, gate_closed;
 	bool gate_held;		    /* the loop stands in the gate */
+	u64 gates;		    /* how often it went there */
 	bool pause_asked;	    /* by a device: pause_work closes the gate when all are parked */
 	char pause_why[252];	    /* its words for the event */
 	struct work pause_work;

@@ -147,6 +147,7 @@ static void gate(void *arg)
 
 	pthread_mutex_lock(&m->park_lock);
 	m->gate_held = true;
+	m->gates++;
 	pthread_cond_broadcast(&m->parked_cond);
 	while (m->gate_closed && !atomic_load(&m->stopping))
 		pthread_cond_wait(&m->go_cond, &m->park_lock);
@@ -170,8 +171,8 @@ static void pause_asked(void *arg)
 	m->pause_asked = false;
 	m->gate_closed = true;
 	memcpy(ev.text, m->pause_why, sizeof(ev.text));
-	pthread_mutex_unlock(&m->park_lock);
 	events_post(&m->events, &ev);
+	pthread_mutex_unlock(&m->park_lock);
 	gate(m);
 }
 
@@ -191,6 +192,9 @@ void machine_request_pause(void *arg, const char *why)
 		m->pause_wanted = m->pause_asked = kick = true;
 		snprintf(m->pause_why, sizeof(m->pause_why), "%s", why);
 		atomic_store(&m->attention, true);
+		/* Right behind a resume, when none of them has left yet, nobody arrives last */
+		if (m->parked == m->alive)
+			work_post(&m->pause_work);
 	}
 	pthread_mutex_unlock(&m->park_lock);
 	if (kick)
@@ -248,6 +252,7 @@ out:
 int machine_resume(struct machine *m)
 {
 	const struct hk_event ev = { .type = HK_EVENT_RESUMED };
+	u64 gate_nr;
 	int rc = 0;
 
 	pthread_mutex_lock(&m->life_lock);
@@ -255,14 +260,16 @@ int machine_resume(struct machine *m)
 	if (!m->pause_wanted) {
 		rc = -EALREADY;
 	} else {
+		/* Here, since a device may ask for the next pause before we come to it */
+		events_post(&m->events, &ev);
 		open_locked(m);
-		/* A next pause must not find this one's gate still held */
-		while (m->gate_held)
+		/* A next pause must not find this one's gate still held. If it is held by a
+		 * device's next pause already, that is for the next resume */
+		gate_nr = m->gates;
+		while (m->gate_held && m->gates == gate_nr)
 			pthread_cond_wait(&m->parked_cond, &m->park_lock);
 	}
 	pthread_mutex_unlock(&m->park_lock);
-	if (!rc)
-		events_post(&m->events, &ev);
 	pthread_mutex_unlock(&m->life_lock);
 	return rc;
 }

@@ -652,6 +652,31 @@ static void a_device_may_ask_for_a_pause_from_the_loop(void **state)
 	machine_destroy(m);
 }
 
+/* A request that is tried again at a resume and fails again: nobody else has moved yet */
+static void a_device_may_ask_again_at_once(void **state)
+{
+	struct machine *m = make(2, 0, 0);
+	struct hk_event ev = { 0 };
+	struct pollfd fd;
+	struct timer t;
+
+	start(m);
+	machine_apic_sink.sipi(m, 1, 0x10);
+	fd = (struct pollfd){ .fd = machine_event_fd(m), .events = POLLIN };
+	timer_init(&t, m->loop, ask_for_pause, m);
+	timer_arm(&t, 1);
+	for (unsigned round = 0; round < 2000; round++) {
+		assert_int_equal(poll(&fd, 1, 10000), 1);
+		assert_int_equal(machine_next_event(m, &ev), 0);
+		assert_int_equal(ev.type, HK_EVENT_PAUSED);
+		timer_arm(&t, 1); /* due for long: as soon as the loop runs */
+		assert_int_equal(machine_resume(m), 0);
+		assert_int_equal(machine_next_event(m, &ev), 0);
+		assert_int_equal(ev.type, HK_EVENT_RESUMED);
+	}
+	machine_destroy(m);
+}
+
 static void a_paused_vm_can_be_stopped_and_destroyed(void **state)
 {
 	struct machine *m = make(3, 0, 0);
@@ -862,6 +887,7 @@ int main(void)
 		cmocka_unit_test(paused_cpus_stand_still_until_resumed),
 		cmocka_unit_test(no_timer_fires_while_paused),
 		cmocka_unit_test(a_device_may_ask_for_a_pause_from_the_loop),
+		cmocka_unit_test(a_device_may_ask_again_at_once),
 		cmocka_unit_test(a_paused_vm_can_be_stopped_and_destroyed),
 		cmocka_unit_test(a_vm_that_never_ran_can_be_stopped),
 		cmocka_unit_test(start_without_a_kernel_fails_and_ends_the_wait),
