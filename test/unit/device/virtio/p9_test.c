@@ -49,7 +49,7 @@ static void ids_and_tag_are_those_of_the_original(void **s)
 	for (unsigned k = 0; k < 3; k++) {
 		const char *want = k == 0 ? "plan9" : k == 1 ? "a-tag-of-more-than-six" : tag;
 
-		snprintf(more, sizeof(more), k ? ",tag=%s" : "", want);
+		snprintf(more, sizeof(more), "%s%s", k ? ",tag=" : "", k ? want : "");
 		for (unsigned i = 0; i < ARRAY_LEN(flags); i++) {
 			struct dev *d = fake_dev(f, "virtio-9p", 4, opts(more), NULL);
 			struct gvio *g;
