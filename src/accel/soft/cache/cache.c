@@ -68,7 +68,7 @@ static int map_code(struct sc_cache *c, int fd)
  */
 void cache_grown_locked(struct sc_cache *c)
 {
-	while (c->used - c->huge >= HUGE_BYTES && c->huge < c->size) {
+	while (c->used >= c->huge + HUGE_BYTES && c->huge < c->size) {
 		if (madvise(c->rx + c->huge, HUGE_BYTES, MADV_COLLAPSE)) {
 			c->huge = c->size; /* an older host */
 			return;

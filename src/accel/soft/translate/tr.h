@@ -52,7 +52,6 @@ struct tr {
 	gpa_t gpa, gpa2;	     /* as in struct sc_block */
 	struct sc_page *page2;
 	u64 granules2;
-	bool into_crossing;	     /* the next instruction crosses the page */
 	u32 mode;
 	u64 deps;		     /* granules of the page that live_at() looked at */
 	bool hot;		     /* the page runs much: windows have slots of their own */

@@ -128,10 +128,17 @@ void tr_attend(struct tr *t)
 	t->exit[t->num_exits - 1].off |= SC_EXIT_ATTEND;
 }
 
+/* May a jump to this distance from the page's start be chained? Not to where an instruction may cross
+ * into the next page: its block depends on that page's mapping, too. */
+static bool in_page(s32 target)
+{
+	return target >= 0 && target <= (s32)PAGE_BYTES - 15;
+}
+
 /* Unconditional transfer to a fixed distance from the page's start */
 static void jump_to(struct tr *t, s32 target, enum tr_flags flags, bool backward)
 {
-	if (target >= 0 && target < (s32)PAGE_BYTES && !(t->into_crossing && target == t->off[t->n])) {
+	if (in_page(target)) {
 		if (t->attends && target == t->off[0])
 			e_jmp(&t->e, t->start);
 		else if (backward)
@@ -287,7 +294,7 @@ static bool call(struct tr *t)
 	t->shadow_full = e_jcc_later(e, CC_B);
 	t->shadow_back = e->at;
 	e8(e, 0x41), e8(e, 0x51);				/* push r9 */
-	if (direct && to >= 0 && to < (s32)PAGE_BYTES) {
+	if (direct && in_page(to)) {
 		align_site(t, 1);
 		e_call(e, 0);
 		add_exit(t, to, t->flags);
@@ -304,11 +311,11 @@ static bool call(struct tr *t)
 		e_call(e, SC_JUMP_AT(tr_tlb(t)));
 	}
 	/* Here ret_write() comes back, with the page of the return address in rip_page */
-	if (next < PAGE_BYTES) {
+	if (in_page(next)) {
 		jump_in_page(t, next, TR_STASHED);
 	} else {
 		e_gs_load(e, H_R8, SC_OFF_RIP_PAGE);
-		e_lea(e, true, H_R8, H_R8, 0xff, 0, next - PAGE_BYTES);
+		e_lea(e, true, H_R8, H_R8, 0xff, 0, next & (PAGE_BYTES - 1));
 		e8(e, 0x45), e8(e, 0x31), e8(e, 0xd2);		/* xor r10d, r10d */
 		jump_r8(t);
 	}
@@ -365,7 +372,7 @@ static bool jcc(struct tr *t)
 		e_jcc(&t->e, in->sub, t->start);
 		return true;
 	}
-	if (to >= 0 && to < (s32)PAGE_BYTES && !backward) {
+	if (in_page(to) && !backward) {
 		align_site(t, 2);
 		e_jcc(&t->e, in->sub, 0);
 		add_exit(t, to, t->flags);

@@ -169,7 +169,6 @@ static bool decode(struct tr *t, const u8 *page)
 		if (rc == SC_DEC_MORE) {
 			if (!t->n)
 				return decode_crossing(t, page);
-			t->into_crossing = true;
 			break;
 		}
 		if (rc != SC_DEC_OK) {
