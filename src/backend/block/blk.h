@@ -60,6 +60,7 @@ struct blk_req {
 	struct pool_job job;
 	struct blk *blk;
 	u64 seq, submit_ns;
+	u64 pauses;	/* asked for when it was tried (on-error=pause) */
 	unsigned token;
 	bool mapped;
 	int rc;

@@ -25,6 +25,7 @@ struct blk_priv {
 	struct list writes;	/* (l) everything that changes the disk and is in flight, by seq */
 	struct list flushes;	/* (l) for earlier writes, or for the flush that runs */
 	struct list flushing;	/* (l) the group that one flush serves */
+	u64 pauses;		/* (l) asked for so far */
 	struct list held;	/* (l) failed, tried again later (on-error=pause) */
 	u64 seq;		/* (l) */
 	unsigned plugged;	/* (l) */

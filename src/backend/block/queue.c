@@ -246,6 +246,7 @@ void blk_submit(struct blk *b, struct blk_req *req)
 	req->blk = b;
 	req->mapped = false;
 	req->submit_ns = now_ns(p);
+	req->pauses = p->pauses;
 	list_init(&req->link);
 	list_init(&req->job.link);
 	atomic_fetch_add_explicit(&p->in_flight, 1, memory_order_relaxed);
@@ -321,8 +322,12 @@ static bool hold(struct blk_priv *p, struct blk_req *req, int rc)
 	req->rc = rc;
 	list_add_tail(&p->held, &req->link);
 	timer_arm(&p->retry_timer, now_ns(p) + RETRY_NS);
-	snprintf(why, sizeof(why), "disk %s: %s", p->id, strerrordesc_np(-rc));
-	p->env.request_pause(p->env.m, why);
+	/* Who was tried before the last pause tells nothing new: perhaps there is room by now */
+	if (req->pauses == p->pauses) {
+		p->pauses++;
+		snprintf(why, sizeof(why), "disk %s: %s", p->id, strerrordesc_np(-rc));
+		p->env.request_pause(p->env.m, why);
+	}
 	return true;
 }
 
@@ -372,6 +377,7 @@ static void retry_timer(void *arg)
 		struct blk_req *req = req_at(l);
 
 		list_del(l);
+		req->pauses = p->pauses;
 		if (req->kind == BLK_FLUSH) {
 			req->seq = p->seq;
 			list_add_tail(&p->flushes, &req->link);

@@ -562,6 +562,30 @@ static void with_pause_a_request_waits_for_space(void **s)
 	rig_end(&r);
 }
 
+static void requests_that_fail_together_ask_for_one_pause(void **s)
+{
+	u8 buf[512] = { 0 };
+	struct blk_stats st;
+	struct rig r;
+	struct op o[3];
+
+	rig_gate(&r, BLK_PAUSE);
+	r.gate->fail = -ENOSPC;
+	r.gate->fail_times = 3;
+	for (unsigned i = 0; i < 3; i++)
+		op_start(&r, &o[i], BLK_WRITE, i * 512, buf, 512);
+	for (blk_get_stats(r.blk, &st); st.errors[BLK_WRITE] < 3; blk_get_stats(r.blk, &st))
+		loop_step(r.loop, 1000);
+	assert_int_equal(r.pauses, 1);
+	clock_fake_advance(&r.clock, 500000000ull);
+	for (unsigned i = 0; i < 3; i++) {
+		wait_done(&r, &o[i]);
+		assert_int_equal(o[i].rc, 0);
+	}
+	assert_int_equal(r.pauses, 1);
+	rig_end(&r);
+}
+
 static void drain_gives_a_waiting_request_its_error(void **s)
 {
 	u8 buf[512] = { 0 };
@@ -805,6 +829,7 @@ int main(void)
 		cmocka_unit_test(a_limit_of_bytes_lets_a_large_request_through_in_the_end),
 		cmocka_unit_test(errors_reach_the_guest_by_default),
 		cmocka_unit_test(with_pause_a_request_waits_for_space),
+		cmocka_unit_test(requests_that_fail_together_ask_for_one_pause),
 		cmocka_unit_test(drain_gives_a_waiting_request_its_error),
 		cmocka_unit_test(a_file_that_shrinks_gives_an_error),
 		cmocka_unit_test(many_requests_at_once_on_raw),
