@@ -10,38 +10,9 @@
 #include <unistd.h>
 
 #include "lib/gahci.h"
+#include "input.h"
 
 #define DISK_BYTES (256u << 10)
-
-struct in {
-	const uint8_t *p;
-	size_t n;
-};
-
-static u8 u8_of(struct in *in)
-{
-	if (!in->n)
-		return 0;
-	in->n--;
-	return *in->p++;
-}
-
-static u32 u32_of(struct in *in)
-{
-	u32 v = 0;
-
-	for (unsigned i = 0; i < 4; i++)
-		v = v << 8 | u8_of(in);
-	return v;
-}
-
-static void require(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "ahci_fuzz: %s\n", what);
-		abort();
-	}
-}
 
 struct world {
 	struct fake *f;

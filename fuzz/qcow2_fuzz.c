@@ -9,16 +9,9 @@
 #include <string.h>
 
 #include "backend/block/img.h"
+#include "input.h"
 
 #define SPAN (64u << 10) /* bytes at each end of the disk that are touched */
-
-static void require(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "qcow2_fuzz: %s\n", what);
-		abort();
-	}
-}
 
 static struct img *file_of(const u8 *data, size_t n)
 {

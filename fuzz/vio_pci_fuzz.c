@@ -8,36 +8,7 @@
 #include <stdlib.h>
 
 #include "lib/fake.h"
-
-struct in {
-	const uint8_t *p;
-	size_t n;
-};
-
-static u8 u8_of(struct in *in)
-{
-	if (!in->n)
-		return 0;
-	in->n--;
-	return *in->p++;
-}
-
-static u64 num_of(struct in *in, unsigned bytes)
-{
-	u64 v = 0;
-
-	while (bytes--)
-		v = v << 8 | u8_of(in);
-	return v;
-}
-
-static void require(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "vio_pci_fuzz: %s\n", what);
-		abort();
-	}
-}
+#include "input.h"
 
 static const struct {
 	const char *name, *opts;

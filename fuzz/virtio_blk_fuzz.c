@@ -10,39 +10,10 @@
 #include <unistd.h>
 
 #include "lib/fake.h"
+#include "input.h"
 
 #define DISK_BYTES (256u << 10)
 #define MAX_SEGS 12u
-
-struct in {
-	const uint8_t *p;
-	size_t n;
-};
-
-static u8 u8_of(struct in *in)
-{
-	if (!in->n)
-		return 0;
-	in->n--;
-	return *in->p++;
-}
-
-static u32 u32_of(struct in *in)
-{
-	u32 v = 0;
-
-	for (unsigned i = 0; i < 4; i++)
-		v = v << 8 | u8_of(in);
-	return v;
-}
-
-static void require(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "virtio_blk_fuzz: %s\n", what);
-		abort();
-	}
-}
 
 struct world {
 	struct fake *f;

@@ -8,39 +8,10 @@
 #include <stdlib.h>
 
 #include "lib/fake.h"
+#include "input.h"
 
 #define TABLE 0x80000ull /* indirect tables and small buffers lie here, 64 KiB */
 #define MAX_TOUCH 4096u
-
-struct in {
-	const uint8_t *p;
-	size_t n;
-};
-
-static u8 u8_of(struct in *in)
-{
-	if (!in->n)
-		return 0;
-	in->n--;
-	return *in->p++;
-}
-
-static u32 num_of(struct in *in, unsigned bytes)
-{
-	u32 v = 0;
-
-	while (bytes--)
-		v = v << 8 | u8_of(in);
-	return v;
-}
-
-static void require(bool ok, const char *what)
-{
-	if (!ok) {
-		fprintf(stderr, "vq_fuzz: %s\n", what);
-		abort();
-	}
-}
 
 struct probe {
 	struct vio v;
