@@ -151,7 +151,6 @@ static inline void e_fix(struct emit *e, u32 site)
 	*(u32 *)(e->base + site) = e->at - (site + 4);
 }
 
-#define CC_O 0
 #define CC_B 2
 #define CC_E 4
 #define CC_NE 5
